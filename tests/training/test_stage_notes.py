@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,12 @@ from semiseg.reporting.run_files import read_curves
 from semiseg.reporting.run_page import headline
 from semiseg.training.labeling import store
 from semiseg.training.labeling.store import ImageLabels, Source
+from semiseg.training.labels_in_use import (
+    ClassLabels,
+    LabelsInUse,
+    read_in_use,
+    write_in_use,
+)
 from semiseg.training.stage import Stage, stages_of
 from semiseg.training.stage_notes import (
     describe_start,
@@ -28,7 +35,6 @@ from semiseg.training.stage_notes import (
     results_of_stages,
     used_images,
 )
-from semiseg.training.stored_labels import LabelsInUse
 from semiseg.training.val_counts import write_counts
 
 NAMES = [f"image {i}" for i in range(8)]
@@ -206,11 +212,33 @@ def test_the_remedies_for_labels_that_are_not_used(
     settings: dict[str, object], remedies: str
 ) -> None:
     config = TrainConfig.from_values({**settings, "data": "data", "out": "run"})
-    warning = LabelsInUse(images=4, used=0.04, masks=0, right=None).warning(config)
+    (warning,) = LabelsInUse(images=4, used=0.04, masks=0, right=None).warnings(config)
     assert warning.startswith("almost no stored labels are used (0.04 % of the pixels)")
     assert warning.endswith(remedies)
     for used in (None, 1.0, 50.0):
-        assert not LabelsInUse(images=4, used=used, masks=0, right=None).warning(config)
+        assert not LabelsInUse(images=4, used=used, masks=0, right=None).warnings(config)
+
+
+def test_classes_whose_stored_labels_are_not_used_are_named(tmp_path: Path) -> None:
+    """Those below the threshold, and those on which the judges disagree; `rare` is too rare."""
+    by_class = {
+        "road": ClassLabels(assigned=90.0, agreed=99.0, used=60.0),
+        "pole": ClassLabels(assigned=1.0, agreed=80.0, used=0.9),
+        "sign": ClassLabels(assigned=0.5, agreed=0.4, used=0.0),
+        "rare": ClassLabels(assigned=0.05, agreed=50.0, used=0.0),
+        "none": ClassLabels(assigned=0.0, agreed=None, used=None),
+    }
+    config = TrainConfig.from_values({"method": "css-stored", "data": "data", "out": "run"})
+    in_use = LabelsInUse(images=4, used=54.0, masks=0, right=None, by_class=by_class)
+    words = "some classes are not used: {}. Almost no pixel that is assigned to them {}, so "
+    below, disagreed = in_use.warnings(config)
+    assert below.startswith(words.format("pole", "passes --confidence-threshold 0.95"))
+    cause = "gets the same class from the second judge of a label"
+    assert disagreed.startswith(words.format("sign", cause))
+    (few,) = replace(in_use, used=0.5).warnings(config)
+    assert few.startswith("almost no stored labels are used")
+    write_in_use(tmp_path, in_use)
+    assert read_in_use(tmp_path) == in_use
 
 
 @pytest.mark.slow
@@ -255,3 +283,5 @@ def test_ctrl_c_while_images_are_labeled_says_how_to_resume(
     assert '<tr><th scope="row">1</th><td>supervised</td><td class="number">2</td>' in page
     assert '<tr><th scope="row">2</th><td>st</td><td class="number">2</td>' in page
     assert f'<td class="number">{len(list((out / "labels").glob("*.png")))} of ' in page
+    assert "Stored labels of each class" in page
+    assert '<p class="warning">The labels for stage 2: almost no stored labels are used' in page

@@ -42,11 +42,11 @@ from semiseg.training import cost, profiling
 from semiseg.training.data import TrainingData
 from semiseg.training.labeling.model import model_labeler
 from semiseg.training.labeling.store import LabelStore
+from semiseg.training.labels_in_use import read_in_use
 from semiseg.training.module import TrainingModule
 from semiseg.training.reliability import choose_reliable, read_reliability
 from semiseg.training.stage import stages_of
 from semiseg.training.stage_labels import labeled_for
-from semiseg.training.stored_labels import read_in_use
 
 SETTINGS = {
     **{"weights": "none", "size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 2},
@@ -477,9 +477,12 @@ def test_a_short_training_labels_some_images_for_each_stage(
     assert [len(second), len(last)] == [2, 2]
     assert not set(second) & set(last)
     for one in (run.folder / "stages" / "2", run.folder):  # all are in the sample of the labels
-        in_use = read_in_use(one)
+        in_use = read_in_use(one / "labels")
         assert in_use is not None
         assert in_use.images == 2
+        assert sum(c.assigned for c in in_use.by_class.values()) == pytest.approx(100)
+        used = sum(c.assigned * (c.used or 0) for c in in_use.by_class.values()) / 100
+        assert in_use.used == pytest.approx(used)
     assert "stage 3 of 3 draws 3 unlabeled images, so 2 of 6 are labeled for it" in log.text
     timing = run.scores.timing
     # Two labelings of six images, of which four were made in four steps.

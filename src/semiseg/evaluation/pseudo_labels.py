@@ -25,8 +25,10 @@ from semiseg.evaluation.pseudo_label_summary import (
 BINS = 20
 """The cells along each side of the plane of confidence and similarity."""
 
-_NEGLIGIBLE = 0.001  # a smaller share counts as none, one above 1 - 0.001 as all
-_MIN_PASSING = 0.01  # of the pixels of a class; with fewer pseudo-labels the class counts as unused
+NEGLIGIBLE = 0.001
+"""A smaller share counts as none, one above 1 - 0.001 as all."""
+MIN_PASSING = 0.01
+"""The share of the pixels of a class; with fewer pseudo-labels the class counts as unused."""
 _MAX_LISTED = 5  # classes in a sentence
 
 
@@ -221,7 +223,7 @@ class PseudoLabelStatistics:
         if not threshold:
             return []
         labels = int(self.label_counts.sum())
-        if labels < _NEGLIGIBLE * self.valid_pixels:
+        if labels < NEGLIGIBLE * self.valid_pixels:
             highest = " and ".join(f"the highest {k} is {v:.2f}" for k, v in self.highest.items())
             warnings = [
                 f"almost no pseudo-labels are used: {labels} of {self.valid_pixels} pixels pass "
@@ -232,7 +234,7 @@ class PseudoLabelStatistics:
         two_spaces = "similarity" in self.highest
         passing = self.agreeing_labels if two_spaces else labels
         candidates = self.agreeing if two_spaces else self.valid_pixels
-        if candidates and passing > (1 - _NEGLIGIBLE) * candidates:
+        if candidates and passing > (1 - NEGLIGIBLE) * candidates:
             warnings.append(
                 f"--confidence-threshold {threshold:g} excludes nothing: all pixels pass it"
             )
@@ -240,19 +242,11 @@ class PseudoLabelStatistics:
 
     def _unused_class_warnings(self, threshold: float) -> list[str]:
         """The warning about classes that the teacher predicts, but that get no pseudo-labels."""
-        predicted = self.logit_counts >= _NEGLIGIBLE * self.valid_pixels
-        unused = predicted & (self.label_counts < _MIN_PASSING * self.logit_counts)
+        predicted = self.logit_counts >= NEGLIGIBLE * self.valid_pixels
+        unused = predicted & (self.label_counts < MIN_PASSING * self.logit_counts)
         names = [self.names[c] for c in unused.nonzero().flatten().tolist()]
-        if not names:
-            return []
-        hidden = len(names) - _MAX_LISTED
-        listed = ", ".join(names if hidden == 1 else names[:_MAX_LISTED])
-        more = f" and {hidden} others" if hidden > 1 else ""
-        return [
-            f"some classes are not used: {listed}{more}. Almost no pixel that is assigned "
-            f"to them passes --confidence-threshold {threshold:g}, so unlabeled images do not help "
-            "these classes; more masks would"
-        ]
+        cause = f"passes --confidence-threshold {threshold:g}"
+        return [describe_unused(names, cause)] if names else []
 
     def _contrast_warnings(self) -> list[str]:
         """The warnings about `--valid-threshold` and `--hard-threshold`."""
@@ -261,21 +255,37 @@ class PseudoLabelStatistics:
             return []
         kind = "confidence" if self.thresholds.by_confidence else "similarity"
         highest = f"the highest {kind} is {self.highest[kind]:.2f}"
-        if self.contrastive < _NEGLIGIBLE * self.agreeing:
+        if self.contrastive < NEGLIGIBLE * self.agreeing:
             return [
                 "the contrastive loss uses no unlabeled pixel: none reaches --valid-threshold "
                 f"{valid:g} ({highest})"
             ]
-        if self.hard < _NEGLIGIBLE * self.contrastive:
+        if self.hard < NEGLIGIBLE * self.contrastive:
             return [
                 f"there are no hard anchors: the {kind} is never below --hard-threshold {hard:g}"
             ]
-        if self.hard > (1 - _NEGLIGIBLE) * self.contrastive:
+        if self.hard > (1 - NEGLIGIBLE) * self.contrastive:
             return [
                 f"every pixel is a hard anchor: the {kind} never reaches --hard-threshold "
                 f"{hard:g} ({highest})"
             ]
         return []
+
+
+def describe_unused(names: Sequence[str], cause: str) -> str:
+    """The warning about classes whose labels are almost never used.
+
+    Args:
+        names: the names of the classes, at least one.
+        cause: what almost no pixel with such a label does.
+    """
+    hidden = len(names) - _MAX_LISTED
+    listed = ", ".join(names if hidden == 1 else names[:_MAX_LISTED])
+    more = f" and {hidden} others" if hidden > 1 else ""
+    return (
+        f"some classes are not used: {listed}{more}. Almost no pixel that is assigned to them "
+        f"{cause}, so unlabeled images do not help these classes; more masks would"
+    )
 
 
 def curve_values(summary: PseudoLabelSummary) -> dict[str, float]:

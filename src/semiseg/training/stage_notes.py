@@ -14,9 +14,10 @@ from semiseg.evaluation.choice import ImageCounts, cross_fit
 from semiseg.training.checkpoint import newest_intact
 from semiseg.training.labeling.second import SECOND_ENCODER
 from semiseg.training.labeling.store import read_details, read_names
+from semiseg.training.labels_in_use import LabelsInUse, read_in_use
 from semiseg.training.run_folder import CHECKPOINTS, SCORES, finished
 from semiseg.training.stage import Stage
-from semiseg.training.stored_labels import LABELS, LabelsInUse, read_in_use
+from semiseg.training.stored_labels import LABELS
 from semiseg.training.val_counts import read_counts
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class StageResult(NamedTuple):
             choice of its network.
         labels: the stored labels that it has learned; None for a stage on labeled images only.
         images: the names of the unlabeled images that were labeled for it.
+        warnings: why these labels help little; empty if they do not.
     """
 
     number: int
@@ -41,6 +43,7 @@ class StageResult(NamedTuple):
     miou: float | None
     labels: LabelsInUse | None = None
     images: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -79,18 +82,25 @@ def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageRes
     reached = [(one.steps, one.choice.miou) for one in earlier]
     steps = scores.steps - sum(one.steps for one in earlier)
     reached.append((steps, scores.choice.miou if first is None else first.last_miou))
-    own = (
-        StageResult(
-            stage.number,
-            stage_name(stage.config.method, stage.labeled_only),
-            steps,
-            miou,
-            read_in_use(stage.config.out),
-            read_names(stage.config.out / LABELS),
-        )
-        for stage, (steps, miou) in zip(stages, reached, strict=True)
-    )
+    own = [
+        _result(stage, steps, miou) for stage, (steps, miou) in zip(stages, reached, strict=True)
+    ]
     return (*second, *own)
+
+
+def _result(stage: Stage, steps: int, miou: float | None) -> StageResult:
+    """What a stage has reached with so many steps."""
+    store = stage.config.out / LABELS
+    in_use = read_in_use(store)
+    return StageResult(
+        stage.number,
+        stage_name(stage.config.method, stage.labeled_only),
+        steps,
+        miou,
+        in_use,
+        read_names(store),
+        () if in_use is None else tuple(in_use.warnings(stage.config)),
+    )
 
 
 def used_images(results: Iterable[StageResult]) -> int:
