@@ -316,6 +316,15 @@ def test_a_comparison_with_a_list_goes_on_from_wherever_it_is_called(
     monkeypatch.chdir(tmp_path / "23")
     semiseg.compare(tiny_folder, labels="few.txt", seeds="0,1", **settings)
     assert runs(trained) == ["supervised-23_few-0", "supervised-23_few-1"]
+    # Both seeds have the images of the list, and no split seed chose them.
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "| 23/few | 0 | - |" in text
+    assert "| 23/few | 1 | - |" in text
+    planned = semiseg.compare(
+        tiny_folder, labels="few.txt,2", seeds="0,1", dry_run=True, **settings
+    )
+    assert [run.split_seed for run in planned.runs] == [None, 0, None, 1]
+    assert planned.text().splitlines()[1].split()[2:4] == ["0", "-"]
 
 
 def test_a_run_that_fails_does_not_stop_the_others_and_is_reported_at_the_end(

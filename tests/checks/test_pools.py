@@ -203,7 +203,10 @@ def test_a_plan_and_a_comparison_count_the_pool(tiny_folder, tmp_path, log):
     values = {"data": tiny_folder, "out": tmp_path / "out", "labels": "all", "methods": "css"}
     config = CompareConfig.from_values({**values, **settings, "same_time": False})
     # All masks are used, so that the pool alone is unlabeled.
-    assert [task.method for task in list_tasks(config, config.grid, [])] == ["css", "supervised"]
+    assert [task.method for task in list_tasks(config, config.grid, []).tasks] == [
+        "css",
+        "supervised",
+    ]
 
 
 def test_a_comparison_goes_on_with_its_pool_elsewhere(tiny_folder, tmp_path):

@@ -214,8 +214,9 @@ def test_a_comparison_reads_the_masks_of_each_list(official_tree, tmp_path, tiny
     config = CompareConfig.from_values(
         {"data": root, "methods": "supervised", "labels": f"2,{path}", "out": tmp_path / "out"}
     )
-    tasks = list_tasks(config, config.grid, [])
+    tasks, fixed_labels = list_tasks(config, config.grid, [])
     assert {task.labels for task in tasks} >= {"2", str(path)}
+    assert fixed_labels == {str(path)}
 
 
 def test_samples_of_a_split_have_the_masks_of_the_list(own_data, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -48,6 +48,7 @@ class Lengths:
     Args:
         config: the settings of the comparison in the folder, all calls so far together.
         tasks: the runs of this call.
+        fixed_labels: each `--labels` whose images are the same whatever the split seed.
         started: when the call began, by the monotonic clock.
 
     Attributes:
@@ -57,10 +58,17 @@ class Lengths:
         took: the mean seconds of the finished runs, by the method.
     """
 
-    def __init__(self, config: CompareConfig, tasks: Sequence[Task], started: float) -> None:
+    def __init__(
+        self,
+        config: CompareConfig,
+        tasks: Sequence[Task],
+        fixed_labels: Collection[str],
+        started: float,
+    ) -> None:
         self.config = config
         self.out = config.grid.out
         self.tasks = tasks
+        self.fixed_labels = fixed_labels
         self.missing = [t for t in tasks if run_folder.finished(self.out / t.name) is None]
         self.timings: dict[str, Timing] = {}
         self.took: dict[str, float] = {}
@@ -134,6 +142,7 @@ class Lengths:
     def planned(self) -> PlannedComparison:
         """The runs of this call, with their steps and their seconds."""
         records = {(r.method, r.labels, r.seed): r.scores for r in self.records()}
+        split_seeds = self.config.grid.split_seed_of
         runs = []
         for task in self.tasks:
             scores = records.get(task)
@@ -142,7 +151,7 @@ class Lengths:
             runs.append(
                 PlannedRun(
                     *task,
-                    split_seed=self.config.grid.split_seed_of[task.seed],
+                    split_seed=None if task.labels in self.fixed_labels else split_seeds[task.seed],
                     steps=self._planned_steps(task) if scores is None else scores.steps,
                     seconds=seconds if scores is None else scores.seconds,
                     folder=task.name,

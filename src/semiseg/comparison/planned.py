@@ -20,7 +20,8 @@ class PlannedRun(NamedTuple):
         method: its method.
         labels: its `--labels`.
         seed: its seed.
-        split_seed: the seed of the choice of its labeled images.
+        split_seed: the seed of the choice of its labeled images; None where a list names them, so
+            that all seeds have the same.
         steps: its steps; None where they could not be measured.
         seconds: its seconds: those that it took, or an estimate; None if nothing is known.
         folder: the name of its folder.
@@ -30,7 +31,7 @@ class PlannedRun(NamedTuple):
     method: str
     labels: str
     seed: int
-    split_seed: int
+    split_seed: int | None
     steps: int | None
     seconds: float | None
     folder: str
@@ -67,7 +68,8 @@ class PlannedComparison:
         head = ["method", "labels", "seed", "split seed", "steps", "time", "state", "folder"]
         rows = [
             [
-                *(run.method, labels_name(run.labels), str(run.seed), str(run.split_seed)),
+                *(run.method, labels_name(run.labels), str(run.seed)),
+                "-" if run.split_seed is None else str(run.split_seed),
                 "-" if run.steps is None else f"{run.steps:,}",
                 "-" if run.seconds is None else duration(run.seconds),
                 *(run.state, run.folder),

@@ -204,6 +204,6 @@ def _prepare(call: CompareConfig) -> Lengths:
     else:
         config = earlier.extended(call)
     tasks = list_tasks(config, call.grid, read_records(config.grid.out))
-    lengths = Lengths(config, tasks, started)
+    lengths = Lengths(config, *tasks, started)
     lengths.prepare()
     return lengths

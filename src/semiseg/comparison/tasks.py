@@ -51,7 +51,19 @@ class Task(NamedTuple):
         return f"{self.method}, labels {labels_name(self.labels)}, seed {self.seed}"
 
 
-def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record]) -> list[Task]:
+class TaskList(NamedTuple):
+    """The runs of a grid.
+
+    Attributes:
+        tasks: the runs; those of the first seed come first.
+        fixed_labels: each `--labels` whose images are the same whatever the split seed.
+    """
+
+    tasks: list[Task]
+    fixed_labels: frozenset[str] = frozenset()
+
+
+def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record]) -> TaskList:
     """All runs of a grid; those of the first seed come first.
 
     Args:
@@ -102,7 +114,9 @@ def list_tasks(config: CompareConfig, grid: GridConfig, records: Sequence[Record
         pairs.sort(key=lambda pair: pair[0] == SAME_TIME)
         tasks += [Task(method, labels, seed) for method, labels in pairs]
     _check_names(config.grid.out, records, tasks)
-    return tasks
+    # Without a `val` of its own, the split seed chooses the validation images of a list, too.
+    fixed = frozenset(one for one in grid.labels if folder.val and label_list(one) is not None)
+    return TaskList(tasks, fixed)
 
 
 def _methods(config: CompareConfig, grid: GridConfig, labels: str, split: Split) -> list[str]:

@@ -8,9 +8,17 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from semiseg.comparison.intervals import Interval
-from semiseg.comparison.records import BASELINE, SAME_TIME, SCORE_NAMES, SHAPE_NAMES, SPLIT_LISTS
+from semiseg.comparison.records import (
+    BASELINE,
+    SAME_TIME,
+    SCORE_NAMES,
+    SHAPE_NAMES,
+    SPLIT_LISTS,
+    Record,
+)
 from semiseg.comparison.rows import Row, Spread
 from semiseg.comparison.run_settings import own_settings, settings_table
+from semiseg.config.label_list import label_list
 from semiseg.config.settings import AUTO
 from semiseg.core.scores import Scores
 from semiseg.core.text import escape_markdown, markdown_table, percent, plural, table
@@ -137,13 +145,28 @@ def _settings_of_methods(rows: Sequence[Row]) -> list[str]:
 
 
 def split_lines(rows: Sequence[Row]) -> list[list[str]]:
-    """Labels, seed, split seed and the hashes of the three lists, once for all methods."""
+    """Labels, seed, split seed and the hashes of the three lists, once for all methods.
+
+    A dash stands for the split seeds of a list of labeled images that all of them share.
+    """
     lines: dict[tuple[str, ...], None] = {}
     for row in rows:
+        others = [r for other in rows if other.labels == row.labels for r in other.records]
+        is_fixed = label_list(row.labels) is not None and _is_fixed(others)
         for record in row.records:
-            hashes = (record.scores.split.hash_of(name) for name in SPLIT_LISTS)
-            lines[row.labels_name, str(record.seed), str(record.split_seed), *hashes] = None
+            seed = "-" if is_fixed else str(record.split_seed)
+            lines[row.labels_name, str(record.seed), seed, *_hashes(record)] = None
     return [list(line) for line in lines]
+
+
+def _hashes(record: Record) -> tuple[str, ...]:
+    return tuple(record.scores.split.hash_of(name) for name in SPLIT_LISTS)
+
+
+def _is_fixed(records: Sequence[Record]) -> bool:
+    """Whether runs with several split seeds have the same images."""
+    several = len({record.split_seed for record in records}) > 1
+    return several and len({_hashes(record) for record in records}) == 1
 
 
 def table_csv(rows: Sequence[Row]) -> str:
