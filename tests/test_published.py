@@ -7,7 +7,7 @@ import pytest
 
 import semiseg
 from semiseg.config.methods import METHODS
-from semiseg.config.published import published_scores
+from semiseg.config.published import published_scores, published_sentence
 from semiseg.config.recipes import names, recipe
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import read_scores
@@ -94,6 +94,14 @@ def test_no_paper_stands_beside_a_run_on_other_classes(scores):
     unscored = replace(next(iter(run.per_class.values())), iou=None)
     few = {n: one if i < 11 else unscored for i, (n, one) in enumerate(run.per_class.items())}
     assert beside_published(config, replace(run, per_class=few), 1.0) is None
+
+
+def test_a_plan_names_what_was_published_for_its_method():
+    text = published_sentence(config_of("voc-classic"))
+    assert text.startswith("Published for css on voc, mIoU in percent by the number of masks: 92: ")
+    assert "732: 77.57 (css paper, Tab. 1)" in text
+    assert "1/16: 32.55" in published_sentence(config_of("ade20k"))
+    assert published_sentence(config_of("voc-classic", dataset="folder")) == ""
 
 
 def test_a_data_set_has_its_own_classes():

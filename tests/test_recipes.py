@@ -241,5 +241,6 @@ def test_a_recipe_of_other_data_warns_that_the_classes_are_not_those(official_tr
     warning = next(w for w in plan.warnings if "18 of the 21 classes" in w)
     assert "--dataset voc (from the recipe voc-classic)" in warning
     assert "--dataset folder" in warning
+    assert plan.published == ""
     plan = semiseg.plan(train_config({**given, "dataset": "folder"}))
     assert not any("21 classes" in w for w in plan.warnings)

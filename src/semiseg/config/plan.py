@@ -17,6 +17,7 @@ from semiseg.config.encoder_training import TrainedPart
 from semiseg.config.facts import AS_GIVEN, Facts, Pace, Reason, Source
 from semiseg.config.feature_views import choose_feature_views
 from semiseg.config.groups import Optimizer
+from semiseg.config.published import published_sentence
 from semiseg.config.reasons import explain
 from semiseg.config.recipes import mixed_papers
 from semiseg.config.settings import Value, unless_auto
@@ -90,12 +91,15 @@ class Plan:
         entries: the important settings and those that the user gave, each with its reason.
         warnings: one sentence for each thing that will hardly help.
         seconds: the expected seconds of the training; None if nothing was measured.
+        published: what others reached with the method on the data set, as sentences; empty where
+            nothing is known, or where the classes are others.
     """
 
     config: TrainConfig
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
     seconds: float | None
+    published: str = ""
 
     def value(self, setting: str) -> Value:
         """The value of a setting.
@@ -140,7 +144,8 @@ class Plan:
         )
         warnings = [f"warning: {sentence}" for sentence in self.warnings]
         table = columns(["setting", "value", "from", "why"], rows)
-        return "\n\n".join([table, *warnings, _HOW_TO_CHANGE, time])
+        published = [self.published] if self.published else []
+        return "\n\n".join([table, *warnings, *published, _HOW_TO_CHANGE, time])
 
     def record(self) -> PlanRecord:
         """What `plan.yaml` holds."""
@@ -262,7 +267,8 @@ def make_plan(config: TrainConfig, facts: Facts, pace: Pace | None = None) -> Pl
     ]
     if pace is not None:
         entries.insert(1, _entry("budget", config.schedule.budget, AS_GIVEN))
-    return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds)
+    published = "" if facts.other_classes else published_sentence(resolved)
+    return Plan(resolved, tuple(entries), tuple(_warnings(config, facts)), seconds, published)
 
 
 def _reading(config: TrainConfig, reading: Reading) -> dict[str, object]:

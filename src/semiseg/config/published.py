@@ -11,6 +11,8 @@ from importlib import resources
 
 import yaml
 
+from semiseg.config.methods.css import CssSettings
+from semiseg.config.train import TrainConfig
 from semiseg.core.records import from_plain
 
 CAUTION = (
@@ -63,6 +65,33 @@ def published_scores() -> tuple[PublishedScore, ...]:
     return tuple(
         from_plain(PublishedScore, {**row, "scores": {str(k): v for k, v in row["scores"].items()}})
         for row in yaml.safe_load(text)
+    )
+
+
+def scores_of(config: TrainConfig) -> list[PublishedScore]:
+    """The published scores of the method of a training on its data set; empty without any.
+
+    Args:
+        config: the settings. They name the data set, as recipes do.
+    """
+    method = config.method.removesuffix("-paper").removesuffix("-program")
+    variant = ""
+    if method == "css" and isinstance(config.settings, CssSettings):
+        variant = config.settings.collaboration
+    wanted = (config.data.dataset, method, variant)
+    return [e for e in published_scores() if (e.dataset, e.method, e.variant) == wanted]
+
+
+def published_sentence(config: TrainConfig) -> str:
+    """The first published scores of the method on the data set, in one line; empty without any."""
+    entries = scores_of(config)
+    if not entries:
+        return ""
+    first = entries[0]
+    scores = ", ".join(f"{n}: {as_published(miou)}" for n, miou in first.scores.items())
+    return (
+        f"Published for {first.method} on {first.dataset}, mIoU in percent by the number of masks: "
+        f"{scores} ({first.source}). The page Published scores of the docs has all."
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from semiseg.config.methods import METHODS
-from semiseg.config.methods.css import CssSettings
-from semiseg.config.published import CAUTION, PublishedScore, as_published, published_scores
+from semiseg.config.published import CAUTION, PublishedScore, as_published, scores_of
 from semiseg.config.settings import AUTO
 from semiseg.config.train import TrainConfig
 from semiseg.core.scores import Scores
@@ -62,15 +61,10 @@ def beside_published(
     scored = {name for name, one in scores.per_class.items() if one.iou is not None}
     if other_classes(config.data.dataset, [*scores.per_class], scored):
         return None
-    method = config.method.removesuffix("-paper").removesuffix("-program")
-    variant = ""
-    if method == "css" and isinstance(config.settings, CssSettings):
-        variant = config.settings.collaboration
     matches = [
         (entry, value)
-        for entry in published_scores()
-        if (entry.dataset, entry.method, entry.variant) == (config.data.dataset, method, variant)
-        and (value := entry.score(scores.labels)) is not None
+        for entry in scores_of(config)
+        if (value := entry.score(scores.labels)) is not None
     ]
     if not matches:
         return None
