@@ -18,6 +18,16 @@ def test_a_line_a_minute_says_how_far_it_is_and_how_long_it_takes(log):
     ]
 
 
+def test_what_was_done_before_took_no_time_now(log):
+    now = [0.0]
+    lines = ProgressLines("steps", period=60, clock=lambda: now[0], before=600)
+    for now[0], completed in ((60, 600), (120, 700)):
+        lines.update(completed, 1000)
+    assert [record.getMessage() for record in log.records] == [
+        "steps: 700 of 1,000 (70.0 %), about 6 min left"
+    ]
+
+
 def test_a_pipe_gets_the_lines_too(monkeypatch):
     now = iter(range(0, 600, 61))
     lines = functools.partial(ProgressLines, clock=lambda: next(now))

@@ -103,12 +103,17 @@ class ProgressLines:
         text: the words before the count.
         period: the seconds between two lines.
         clock: gives the time in seconds.
+        before: how many were done before, as after resuming; they took no time now.
     """
 
     def __init__(
-        self, text: str, period: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self,
+        text: str,
+        period: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+        before: int = 0,
     ) -> None:
-        self._text, self._period, self._clock = text, period, clock
+        self._text, self._period, self._clock, self._before = text, period, clock, before
         self._start = self._last = clock()
 
     def update(self, completed: float, total: int) -> None:
@@ -119,10 +124,10 @@ class ProgressLines:
             total: of how many.
         """
         now = self._clock()
-        if now - self._last < self._period or not 0 < completed < total:
+        if now - self._last < self._period or not self._before < completed < total:
             return
         self._last = now
-        left = (now - self._start) * (total - completed) / completed
+        left = (now - self._start) * (total - completed) / (completed - self._before)
         logger.info(
             "%s: %s of %s (%s %%), about %s left",
             *(self._text, f"{completed:,.0f}", f"{total:,}"),
@@ -159,13 +164,14 @@ class Bar:
 
 
 @contextmanager
-def progress(text: str = "", unit: str = "", lines: bool = False) -> Iterator[Bar]:
+def progress(text: str = "", unit: str = "", lines: bool = False, before: int = 0) -> Iterator[Bar]:
     """Show a progress bar on stderr while the block runs.
 
     Args:
         text: the words beside the bar.
         unit: the word before the count, such as `step`; without one the count is not shown.
         lines: log a line each minute where stderr is a file or a pipe, which show no bar.
+        before: how many were done before.
     """
     if not (_handler in _logger.handlers and _logger.isEnabledFor(logging.INFO)):
         yield Bar(None)
@@ -181,7 +187,7 @@ def progress(text: str = "", unit: str = "", lines: bool = False) -> Iterator[Ba
     )
     hidden = not _console.is_terminal
     if hidden and lines:
-        yield Bar(None, ProgressLines(text))
+        yield Bar(None, ProgressLines(text, before=before))
         return
     with Progress(*columns, console=_console, disable=hidden, transient=True) as display:
         bar = Bar(display)

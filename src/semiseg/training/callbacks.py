@@ -173,8 +173,11 @@ class ProgressBar(Callback):
         self._bar = Bar(None)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Show the bar."""
-        self._bar = self._display.enter_context(progress(self.title, unit="step"))
+        """Show the bar, or log a line each minute where there is no terminal."""
+        text = f"{self.title}, steps" if self.title else "steps"
+        self._bar = self._display.enter_context(
+            progress(text, unit="step", lines=True, before=trainer.global_step)
+        )
         self._bar.update(trainer.global_step, trainer.max_steps)
 
     def on_train_batch_end(
@@ -196,7 +199,7 @@ class ProgressBar(Callback):
         text = None
         if batch_idx % LOG_EVERY == 0:
             text = "  ".join(filter(None, (self.title, describe(trainer))))
-        self._bar.update(trainer.global_step, text=text)
+        self._bar.update(trainer.global_step, trainer.max_steps, text)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remove the bar."""
