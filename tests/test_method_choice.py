@@ -123,6 +123,8 @@ def test_css_stored_where_there_are_many_unlabeled_images_that_look_alike() -> N
     assert plan.config.settings == CssStoredSettings()
     assert plan.warnings == ()
     assert plan.value("steps") == 1500
+    assert "it teaches nothing" in plan.entry("teacher_memory").reason
+    assert "the teacher is" in planned(FACTS, method="css").entry("teacher_memory").reason
     assert "half an hour" in plan.entry("steps").reason
     # With few labeled images, nobody can say whether they look alike.
     assert planned(FACTS._replace(likeness=None)).entries[0].reason.endswith("23 labeled ones")

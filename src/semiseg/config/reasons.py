@@ -57,6 +57,9 @@ _SHARES = {  # of the steps
     "teacher_memory": "the teacher is an average of the model that covers about {} steps; a longer "
     "one lags behind",
 }
+_AVERAGE = (
+    "the average of the model, which may be released, covers about {} steps; it teaches nothing"
+)
 _METHOD_SETTINGS = (
     *_SHARES,
     "confidence_threshold",
@@ -268,7 +271,9 @@ def _method_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         if name == "agreement" and config.settings.second_network is not None:
             continue  # the second network takes its place
         if name in _SHARES:
-            text = _SHARES[name].format(round(value * last_steps(config, facts)))
+            teaches = name != "teacher_memory" or not config.settings.uses_stored_labels
+            text = _SHARES[name] if teaches else _AVERAGE
+            text = text.format(round(value * last_steps(config, facts)))
             reasons[name] = Reason("default", text, is_consequence=True)
         elif (name, value) == ("indicator_temperature", _SHARP):
             count = len(facts.pixels)
