@@ -48,17 +48,23 @@ def published_page(mark: str) -> str:
 def _section(name: str, entries: list[PublishedScore]) -> str:
     """The table of one data set, in the order of the file."""
     amounts = sorted({a for e in entries for a in e.scores}, key=Fraction)
-    head = ["method", "source", "encoder", "crop", "steps", "labeled images"]
-    head += [_amount(amount, entries[0].of) for amount in amounts]
-    rows = [[*_setting(entry), *(_score(entry, a) for a in amounts)] for entry in entries]
+    head = ["method", *(_amount(amount, entries[0].of) for amount in amounts)]
+    head += ["source", "encoder", "crop", "steps", "labeled images"]
+    rows = [
+        [_method(entry), *(_score(entry, a) for a in amounts), *_setting(entry)]
+        for entry in entries
+    ]
     return f"## {DATASETS[name].title}\n\n`--dataset {name}`\n\n{table(head, rows)}"
 
 
+def _method(entry: PublishedScore) -> str:
+    """The method, with its variant if it has several."""
+    return f"`{entry.method}`" + f" ({entry.variant})" * bool(entry.variant)
+
+
 def _setting(entry: PublishedScore) -> list[str]:
-    """The cells of what was trained."""
-    variant = f" ({entry.variant})" if entry.variant else ""
+    """The cells of how it was trained."""
     return [
-        f"`{entry.method}`{variant}",
         entry.source,
         entry.encoder,
         "-" if entry.crop is None else str(entry.crop),
