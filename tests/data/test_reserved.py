@@ -162,8 +162,27 @@ def test_a_reserved_image_cannot_be_labeled(data, tmp_path):
     file.write_text("p0_0\n")
     labels.write_text("p1_0\np0_0\n")
     contents = load_dataset(data, flags=Arrangement(reserved=file))
-    with pytest.raises(DataError, match="line 2: p0_0 is an image of test, which no training uses"):
+    with pytest.raises(
+        DataError, match=r"line 2: p0_0 is an image of test, which no training uses.*--reserved"
+    ):
         make_split(contents, str(labels), 0)
+
+
+def test_a_test_is_chosen_outside_of_a_list(data, tmp_path):
+    labels = tmp_path / "labels.txt"
+    for plant in range(5):
+        labels.write_text(f"p{plant}_0\n")
+        folder = semiseg.split(
+            data, labels=labels, test="4", group="^(p.)_", out=tmp_path / f"{plant}"
+        ).folder
+        assert lines(folder / "labeled.txt") == [f"p{plant}_0"]
+        assert len(lines(folder / "test.txt")) == 4
+        assert not [name for name in lines(folder / "reserved.txt") if f"p{plant}_" in name]
+    labels.write_text("p0_0\np1_0\np2_0\np3_0\n")
+    out = tmp_path / "short"
+    with pytest.raises(ConfigError, match=r"more images than there are outside of the list .*: 6"):
+        semiseg.split(data, labels=labels, test="7", out=out)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.shell import quote
 from semiseg.data.reader import load_dataset
 from semiseg.data.reservation import choose_test
-from semiseg.data.splits import make_split
+from semiseg.data.splits import make_split, read_labeled
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ def split(settings: SplitSettings) -> SplitLists:
     data = load_dataset(settings.data, settings.classes, dataset, flags)
     notes, reserved_lists = [*data.notes], {}
     if settings.test is not None:
-        reservation = choose_test(data, settings.test, settings.seed)
+        listed = None if flags.label_list is None else read_labeled(flags.label_list, data)
+        reservation = choose_test(data, settings.test, settings.seed, listed or ())
         data = reservation.apply(data)
         notes.append(str(reservation))
         if data.pool is not None:

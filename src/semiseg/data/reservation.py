@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +57,9 @@ class Reservation(NamedTuple):
         return replace(data, samples=samples)
 
 
-def choose_test(data: Dataset, amount: str, seed: int) -> Reservation:
+def choose_test(
+    data: Dataset, amount: str, seed: int, label_list: Sequence[Sample] = ()
+) -> Reservation:
     """Choose labeled images at random for a test, with all that belongs to them.
 
     Images of one group, of one block of a map, and images that are identical or nearly the same
@@ -68,10 +70,12 @@ def choose_test(data: Dataset, amount: str, seed: int) -> Reservation:
         amount: a number of labeled images, or their share. Where images belong together, the test
             has about so many.
         seed: the seed of the choice.
+        label_list: the images that the user wants to train on. The test has none of them, nor of
+            what belongs to them.
 
     Raises:
-        ConfigError: `amount` has no meaning, or leaves too few images; or the groups cannot be
-            used.
+        ConfigError: `amount` has no meaning, or leaves too few images; there are too few images
+            outside of the list; or the groups cannot be used.
     """
     groups = Groups(data.group, blocks_of(data.train), data.corrected)
     groups.notes((*data.train, *data.val))  # refuses a pattern that fits no name
@@ -92,7 +96,9 @@ def choose_test(data: Dataset, amount: str, seed: int) -> Reservation:
             "--test, or label more images."
         )
     choice = HoldOut(together, data.pixels, Key.of(seed, "split", "test"), share)
-    test = choice.choose(masked, (), ())[1]
+    if label_list:
+        _require_outside(together, masked, label_list, amount, share)
+    test = choice.choose(masked, label_list, ())[1]
     rest = together.without(test, data.train)
     rest_set = set(without_shared_ground(rest, test))
     related = [s for s in data.train if s not in rest_set and s not in set(test)]
@@ -100,6 +106,28 @@ def choose_test(data: Dataset, amount: str, seed: int) -> Reservation:
     test = sorted([*test, *(s for s in related if s.mask is not None)])
     others = tuple(s for s in related if s.mask is None)
     return Reservation(tuple(test), others, len(together.divide(test)))
+
+
+def _require_outside(
+    groups: Groups,
+    masked: Sequence[Sample],
+    label_list: Sequence[Sample],
+    amount: str,
+    share: float,
+) -> None:
+    """Refuse a test that needs images of the list.
+
+    Raises:
+        ConfigError: fewer images are outside of the list than the test asks for.
+    """
+    units = groups.divide(masked)
+    free = len(units.keys() - {groups.of(sample) for sample in label_list})
+    if free < max(1, round(share * len(units))):
+        raise ConfigError(
+            f"--test {amount} asks for more images than there are outside of the list of --labels: "
+            f"{free:,}. The test cannot have images of the list, nor those that resemble or belong "
+            "to them. Ask for a smaller --test, or use a shorter list."
+        )
 
 
 def _clusters(data: Dataset, groups: Groups) -> dict[Path, str]:

@@ -94,7 +94,7 @@ def make_split(
     key = Key.of(split_seed, "split")
     notes: list[str] = []
     list_file = label_list(labels)
-    list_samples = None if list_file is None else _read_labeled(list_file, data)
+    list_samples = None if list_file is None else read_labeled(list_file, data)
     val = data.val
     groups = Groups(data.group, blocks_of(data.train), data.corrected)
     notes += groups.notes((*data.train, *val))
@@ -184,15 +184,26 @@ def _require_two_classes(data: Dataset, labeled: Sequence[Sample], labels: str) 
         )
 
 
-def _read_labeled(path: Path, data: Dataset) -> list[Sample]:
-    """Read a list of labeled images; it may name no validation image and none without a mask."""
+def read_labeled(path: Path, data: Dataset) -> list[Sample]:
+    """Read a list of labeled images.
+
+    Args:
+        path: the list, with one name on each line.
+        data: the folder.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: the list cannot be read or is empty, or a line names no training image with a
+            mask: an image of `val`, of `test`, a reserved one, or one without a mask.
+    """
     masked = [sample for sample in data.train if sample.mask is not None]
     maskless = [sample for sample in data.train if sample.mask is None]
     refused = {
         "is an image of val, and validation images must not train. Remove the line": data.val,
         "is an image without a mask here. Add the mask, name the --dataset to which the list "
         "belongs, or remove the line": maskless,
-        "is an image of test, which no training uses. Remove the line": data.samples["test"],
+        "is an image of test, which no training uses. Remove the line. If the list of --reserved "
+        "names the image, you can remove it there instead": data.samples["test"],
     }
     return read_list(path, masked, refused)
 

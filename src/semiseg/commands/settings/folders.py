@@ -64,6 +64,7 @@ class SplitSettings(ArrangedData):
     test: str | None = None
     """The labeled images to reserve for a test: a number or a share. semiseg writes them to
     `test.txt`; `reserved.txt` also holds the images without masks that resemble or belong to them.
+    None of them is in the list of `--labels`, if you give one.
     `train --reserved OUT/reserved.txt` uses none of these."""
     reserved: Path | None = None
     """A list of images that take no part in a training, as for `train`."""
