@@ -19,6 +19,7 @@ of each. semiseg has measured none of them. [Results](results.md) has the scores
 
 If your run has the same data set, method and number of masks, its report and
 `semiseg evaluate RUN DATA` [show it beside these scores](recipes.md#beside-the-published-scores).
+[Repeat a published number](recipes.md#repeat-a-published-number) shows how to get there.
 
 {caution}
 

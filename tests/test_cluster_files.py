@@ -149,6 +149,20 @@ def test_a_training_on_slurm_goes_on_after_its_time_limit(configured, tmp_path, 
 
 
 @needs_bash
+@pytest.mark.parametrize(("status", "requeued"), [(0, []), (130, ["requeue 77"]), (2, [])])
+def test_a_training_on_several_gpus_goes_on_too(configured, tmp_path, status, requeued):
+    own = {"DATA": "/shared/data", "RUN": "/shared/run", "SLURM_JOB_ID": "77"}
+    words = ["--recipe", "voc-classic", "--num-nodes", "2"]
+    code, words, scontrol = submit(
+        "slurm-train.sh", tmp_path, status, words, SLURM_NTASKS_PER_NODE="4", **own
+    )
+    assert (code, scontrol) == (status, requeued)
+    _, config, flags = configured(words)
+    assert (config.machine.devices, config.machine.num_nodes) == (4, 2)
+    assert flags["resume"]
+
+
+@needs_bash
 def test_the_seeds_of_a_comparison_on_slurm(configured, tmp_path):
     own = {"DATA": "/shared/data", "OUT": "/shared/compare", "SLURM_ARRAY_JOB_ID": "70"}
     code, words, scontrol = submit("slurm-compare.sh", tmp_path, 130, **own)
