@@ -464,7 +464,7 @@ def refit(text, rng):
     return json.dumps(content)
 
 
-@cases(300)
+@cases(200)
 def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:

@@ -177,6 +177,7 @@ def test_a_resumed_run_and_one_that_goes_on_keep_the_bands(run: Path, data: Path
         semiseg.train(data, out=data.parent / "rgb", **settings)
 
 
+@pytest.mark.variants
 def test_the_frozen_judge_of_stored_labels_sees_all_bands(run: Path, data: Path) -> None:
     out = data.parent / "frozen"
     settings = SETTINGS | {"method": "css-stored", "agreement": "frozen", "anchors": 16, "steps": 4}
@@ -184,6 +185,7 @@ def test_the_frozen_judge_of_stored_labels_sees_all_bands(run: Path, data: Path)
     assert json.loads((out / "model.json").read_text())["network"]["channels"] == 5
 
 
+@pytest.mark.variants
 def test_a_second_network_may_have_weights_for_all_bands(run: Path, data: Path) -> None:
     out, weights = data.parent / "two", data.parent / "vit.pt"
     pretrained = Network(2, TINY_VIT, weights="none", channels=5)

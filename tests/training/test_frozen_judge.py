@@ -138,7 +138,7 @@ class _Stopped(RuntimeError):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("agreement", ["frozen", "both"])
+@pytest.mark.parametrize("agreement", [pytest.param("frozen", marks=pytest.mark.variants), "both"])
 def test_a_run_stores_what_both_judges_say_and_resumes_to_the_same_bits(
     agreement: str,
     weights: Path,
