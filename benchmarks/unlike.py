@@ -26,10 +26,10 @@ from PIL import Image, ImageFilter, ImageOps
 
 import semiseg
 from semiseg.core.rng import Key
+from semiseg.core.types import UNLIKE_LIMIT
 from semiseg.data.formats.image_formats import IMAGE_SUFFIXES
 from semiseg.data.formats.images import read_image
 from semiseg.data.references import (
-    FAR,
     MAX_REFERENCES,
     describe_image,
     read_references,
@@ -76,7 +76,7 @@ def measure(
             raise SystemExit("--references: at least 4 images are needed")
         for name, features in images.items():
             numbers = np.array([references.compare(row) for row in features])
-            shares[name].append(100 * float((numbers > FAR).mean()))
+            shares[name].append(100 * float((numbers > UNLIKE_LIMIT).mean()))
     return [f"{np.mean(values):.0f}" for values in shares.values()]
 
 
@@ -129,7 +129,7 @@ def ask(run: Path, data: list[Path], limit: int) -> None:
         numbers = [one.unlike for one in predictions if one.unlike is not None]
         if not numbers:
             raise SystemExit(f"{run} does not know the images of its training: train it again")
-        far = 100 * np.mean(np.array(numbers) > FAR)
+        far = 100 * np.mean(np.array(numbers) > UNLIKE_LIMIT)
         print(f"| {name} | {confidence:.2f} | {np.median(numbers):.1f} | {far:.0f} |")
 
 

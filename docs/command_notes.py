@@ -41,7 +41,7 @@ NOTES = {
             "Say where images and masks lie, and draw some of them:": (
                 "semiseg check DATA --images photos --masks drawn --picture check.png"
             ),
-            "Which classes would 8 labeled images hold?": "semiseg check DATA --labels 8",
+            "Which classes would 4 labeled images hold?": "semiseg check DATA --labels 4",
             "Print the findings for a program:": "semiseg check DATA --json",
         },
         "[Check the data](../check.md), [Say what lies where](../folders.md)",
