@@ -1,4 +1,4 @@
-"""What unlabeled images bring at the default size: the runs behind docs/results.md.
+"""What unlabeled images bring at the default size, with seeds that chose no default.
 
 Each variant is trained with the settings of `semiseg train` on a CPU, on three data sets with
 three seeds. The screen (`screen.py`) has chosen the defaults on training images alone, with other
@@ -19,7 +19,6 @@ of the repository:
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -53,7 +52,7 @@ def settings_of(variant: str, name: str, a: argparse.Namespace) -> dict[str, Any
 def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
     """The mean scores, the differences from the baseline, and the share of its gap to all masks."""
     rows = screen.read_rows(a.rows)
-    found: dict[str, dict[tuple[str, int], screen.Row]] = {
+    finished: dict[str, dict[tuple[str, int], screen.Row]] = {
         variant: {
             (name, seed): rows[key]
             for name in a.sets
@@ -65,13 +64,13 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
     yield f"| variant | {' | '.join(a.sets)} | gain | share of the gap | runs | seconds a run |"
     yield f"|---|{'---:|' * (len(a.sets) + 4)}"
     for variant in names:
-        own = found[variant]
+        own = finished[variant]
         means = [[score_of(own[pair]) for pair in own if pair[0] == one] for one in a.sets]
         cells = [f"{fmean(scores):.1f}" if scores else "" for scores in means]
-        pairs = [pair for pair in own if pair in found[BASELINE] and variant != BASELINE]
-        gains = [score_of(own[pair]) - score_of(found[BASELINE][pair]) for pair in pairs]
+        pairs = [pair for pair in own if pair in finished[BASELINE] and variant != BASELINE]
+        gains = [score_of(own[pair]) - score_of(finished[BASELINE][pair]) for pair in pairs]
         cells.append(screen.describe(mean_interval(gains)) if gains else "")
-        cells.append(share_of_gap(pairs, own, found) if variant != BEST else "")
+        cells.append(share_of_gap(pairs, own, finished) if variant != BEST else "")
         seconds = f"{fmean(row.seconds for row in own.values()):.0f}" if own else ""
         yield f"| {variant} | {' | '.join(cells)} | {len(own)} | {seconds} |"
 
@@ -79,22 +78,22 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
 def share_of_gap(
     pairs: Sequence[tuple[str, int]],
     own: dict[tuple[str, int], screen.Row],
-    found: dict[str, dict[tuple[str, int], screen.Row]],
+    finished: dict[str, dict[tuple[str, int], screen.Row]],
 ) -> str:
     """The share of the gap between the baseline and all masks that a variant closes, pooled.
 
     Args:
         pairs: the data sets and seeds of both the variant and the baseline.
         own: the runs of the variant.
-        found: the runs of all variants.
+        finished: the runs of all variants.
 
     Returns:
         In percent, with its interval; empty without runs of all masks.
     """
-    few, best = found[BASELINE], found[BEST]
-    whole = [pair for pair in pairs if pair in best]
-    tops = [score_of(own[pair]) - score_of(few[pair]) for pair in whole]
-    gaps = [score_of(best[pair]) - score_of(few[pair]) for pair in whole]
+    few, best = finished[BASELINE], finished[BEST]
+    complete = [pair for pair in pairs if pair in best]
+    tops = [score_of(own[pair]) - score_of(few[pair]) for pair in complete]
+    gaps = [score_of(best[pair]) - score_of(few[pair]) for pair in complete]
     if not gaps or fmean(gaps) <= 0:
         return ""
     share = ratio_interval(tops, gaps)
@@ -124,21 +123,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000, help="of the default plan")
     parser.add_argument("--size", type=int, help="default: that of the plan")
     a = parser.parse_args()
-    a.sets = {name: int(labels) for name, labels in (s.split(":") for s in a.sets.split(","))}
+    a.sets = screen.read_sets(a.sets)
     a.seeds = [int(seed) for seed in a.seeds.split(",")]
     names = [name.strip() for name in a.variants.split(";")]
     a.out.mkdir(parents=True, exist_ok=True)
     a.rows.parent.mkdir(parents=True, exist_ok=True)
-    for seed in a.seeds:  # the first seed of all variants first
-        for variant in names:
-            for name in a.sets:
+    for seed in a.seeds:  # all variants of one data set and seed, then those of the next one
+        for name in a.sets:
+            for variant in names:
                 settings = settings_of(variant, name, a)
                 if screen.key_of(name, seed, settings) in screen.read_rows(a.rows):
                     continue
                 words = {**settings, "split_seed": seed}
                 row = screen.train_row(a.data / name, a.out, seed, settings, words)
-                with a.rows.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row._asdict()) + "\n")
+                screen.append_row(a.rows, row)
                 print(f"{variant}, {name}, seed {seed}: {row.released}", flush=True)
     print("\n".join(table(names, a)))
 

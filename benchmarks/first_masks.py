@@ -15,7 +15,6 @@ stopped. From the root of the repository:
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -26,9 +25,11 @@ from screen import (
     SIZE,
     VALIDATIONS,
     Row,
+    append_row,
     describe,
     key_of,
     read_rows,
+    read_sets,
     train_row,
     write_data,
 )
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="auto", help="that compares the images")
     parser.add_argument("--weights", default="auto", help="of this encoder")
     a = parser.parse_args()
-    a.sets = {name: int(masks) for name, masks in (s.split(":") for s in a.sets.split(","))}
+    a.sets = read_sets(a.sets)
     a.seeds = [int(seed) for seed in a.seeds.split(",")]
     a.out.mkdir(parents=True, exist_ok=True)
     a.rows.parent.mkdir(parents=True, exist_ok=True)
@@ -138,8 +139,7 @@ def main() -> None:
                 if key_of(name, seed, settings) in read_rows(a.rows):
                     continue
                 row = run(a, name, seed, settings)
-                with a.rows.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row._asdict()) + "\n")
+                append_row(a.rows, row)
                 print(f"{choice}, {name}, seed {seed}: {row.score:.1f}", flush=True)
     print("\n".join(table(a)))
 

@@ -161,6 +161,17 @@ def read_rows(file: Path) -> dict[str, Row]:
     return {row.key: row for row in rows}
 
 
+def append_row(file: Path, row: Row) -> None:
+    """Add a finished run to the file of rows."""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row._asdict()) + "\n")
+
+
+def read_sets(text: str) -> dict[str, int]:
+    """The number of labeled images of each data set, from words such as `camvid:23,peanut:15`."""
+    return {name: int(labels) for name, labels in (one.split(":") for one in text.split(","))}
+
+
 def settings_of(variant: Variant, name: str, a: argparse.Namespace) -> dict[str, Any]:
     """The settings of a variant's runs on a data set, with the steps that its time allows."""
     return {
@@ -281,7 +292,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--dinov2", type=Path, help="a file with the weights of DINOv2-S")
     a = parser.parse_args()
-    a.sets = {name: int(labels) for name, labels in (s.split(":") for s in a.sets.split(","))}
+    a.sets = read_sets(a.sets)
     a.seeds = [int(seed) for seed in a.seeds.split(",")]
     names = a.variants.split(",")
     a.out.mkdir(parents=True, exist_ok=True)
@@ -293,8 +304,7 @@ def main() -> None:
                 if key_of(name, seed, settings) in read_rows(a.rows):
                     continue
                 row = run(a, name, seed, settings)
-                with a.rows.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row._asdict()) + "\n")
+                append_row(a.rows, row)
                 print(f"{variant}, {name}, seed {seed}: {row.score:.1f}", flush=True)
     print("\n".join(table(names, a)))
 

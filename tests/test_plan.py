@@ -546,8 +546,8 @@ def test_a_budget_too_short_for_an_open_method_leaves_unlabeled_images_out(tiny_
     entry = prepared.plan.entry("method")
     assert (entry.value, entry.source) == ("supervised", "budget")
     (warning,) = (w for w in prepared.plan.warnings if "--budget 1m" in w)
-    assert "it needs 400 steps to gain anything" in warning
-    assert "leaves them out. To use them, add --budget" in warning
+    assert "with fewer than 400 steps it gains nothing from them" in warning
+    assert "leaves the unlabeled images out. To use them, add --budget" in warning
 
 
 def test_a_budget_for_few_steps_leaves_unlabeled_images_out_unless_the_method_is_named(tiny_folder):

@@ -115,8 +115,8 @@ def test_a_run_scores_its_reserved_images(data, tmp_path):
     add(other, "test", ["other"])
     # The list names the images of the run's data, and no others of the same names.
     for place, expected in ((other, ["other"]), (data, names)):
-        found = scored_samples(run, place, "test", None, arrangement_of(run, place))
-        assert [s.name for s in found] == expected
+        samples = scored_samples(run, place, "test", None, arrangement_of(run, place))
+        assert [s.name for s in samples] == expected
     data = data.rename(tmp_path / "moved")
     flags = arrangement_of(run, data)
     assert [s.name for s in scored_samples(run, data, "test", None, flags)] == names

@@ -134,7 +134,7 @@ def test_the_scores_count_the_steps_and_seconds_of_all_stages(plus: Path) -> Non
     assert labeling > 0
     others = labeling + sum(stage.seconds for stage in stages)
     assert scores.seconds > others - 0.2  # each is rounded to a tenth
-    assert scores.timing.whole_labeling(9) == pytest.approx(labeling, abs=0.01)
+    assert scores.timing.labeling_at(9) == pytest.approx(labeling, abs=0.01)
     metadata = json.loads((plus / "model.json").read_text())
     assert metadata["steps"] == 9
 

@@ -14,7 +14,7 @@ from semiseg.core.text import duration, parts_of_time, plural
 
 def run_seconds(steps: int, timing: Timing, validations: int) -> float:
     """The seconds of a run with its validations."""
-    labeling = timing.whole_labeling(steps)
+    labeling = timing.labeling_at(steps)
     return steps * timing.step + validations * timing.validation + timing.between + labeling
 
 
@@ -31,7 +31,7 @@ def describe_run(method: str, steps: int, timing: Timing, validations: int) -> s
         "the steps": steps * timing.step,
         plural(validations, "validation"): validations * timing.validation,
         "validations of earlier stages": timing.between,
-        "labels of unlabeled images": timing.whole_labeling(steps),
+        "labels of unlabeled images": timing.labeling_at(steps),
     }
     whole = duration(run_seconds(steps, timing, validations))
     return f"{plural(steps, 'step')} of {method} take {whole}: {parts_of_time(parts)}"

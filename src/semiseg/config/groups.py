@@ -17,6 +17,7 @@ from semiseg.config.settings import (
     PositiveInt,
     Settings,
     Share,
+    decided,
 )
 from semiseg.core.errors import ConfigError, SettingError
 
@@ -55,6 +56,19 @@ class ScheduleConfig(Settings):
     a `--budget` may choose 8 or 16."""
     accumulate: PositiveInt = 1
     """The number of batches in one optimizer step. They need the memory of one batch."""
+
+    @property
+    def step_images(self) -> int:
+        """The labeled images of an optimizer step, on all devices; it draws as many unlabeled ones.
+
+        Only for settings as planned.
+        """
+        return self.accumulate * decided(self.batch)
+
+    @property
+    def drawn_images(self) -> int:
+        """The labeled images that all steps draw, and as many unlabeled ones; see `step_images`."""
+        return decided(self.steps) * self.step_images
 
     def check(self) -> None:
         """Batch norm needs two images, and a budget must be a time."""

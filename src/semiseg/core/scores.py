@@ -205,7 +205,7 @@ class Timing:
     labeling: float = 0.0
     labeling_of_step: float = 0.0
 
-    def whole_labeling(self, steps: int) -> float:
+    def labeling_at(self, steps: int) -> float:
         """The seconds of the labeling in a run with so many steps."""
         return min(self.labeling, steps * self.labeling_of_step)
 

@@ -83,8 +83,8 @@ def find_unlabeled(
         folders = dict.fromkeys(place.resolve() for place in places)
         for folder, prefix in zip(folders, short_names(list(folders)), strict=True):
             files = set(candidates.values())  # a folder may lie in another one
-            found = _find(folder, out, masks, flags).items()
-            candidates |= {f"{prefix}/{name}": f for name, f in found if f not in files}
+            images = _find(folder, out, masks, flags).items()
+            candidates |= {f"{prefix}/{name}": f for name, f in images if f not in files}
     copies = _find_copies(run_images.files(), candidates)
     if copies:
         logger.info(

@@ -36,7 +36,7 @@ def training_loader(
             data.folder.classes,
             config.data.reading,
             data.labels,
-            decided(schedule.steps) * schedule.accumulate * decided(schedule.batch),
+            schedule.drawn_images,
         ),
         Views(
             decided(views.size),

@@ -188,10 +188,12 @@ def _without_unlabeled(
     if slow == FALLBACK_METHOD:
         return None
     text = f"--budget {config.schedule.budget} is too short for {slow}"
+    need = ""
+    if config.schedule.steps == AUTO:
+        need = f": with fewer than {facts.method.least_steps} steps it gains nothing from them"
     warning = (
-        f"{text} at the speed that this machine has now: it needs {facts.method.least_steps} steps "
-        "to gain anything from the unlabeled images, so the training leaves them out. To use them, "
-        f"add {' or '.join(error.ways)}"
+        f"{text} at the speed that this machine has now{need}, so the training leaves the "
+        f"unlabeled images out. To use them, add {' or '.join(error.ways)}"
     )
     method = MethodChoice(FALLBACK_METHOD, Reason("budget", text), warnings=(warning,))
     logger.info("%s; semiseg tries whether %s fits", text, FALLBACK_METHOD)

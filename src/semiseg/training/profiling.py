@@ -162,7 +162,7 @@ def measure_timing(config: TrainConfig, data: TrainingData, place: Place) -> Tim
     images = len(data.split.val)
     if config.validation.diagnostics and data.unlabeled:
         images += sample_size(data.split)
-    draws = config.schedule.accumulate * decided(config.schedule.batch)
+    draws = config.schedule.step_images
     between = images_between(config.settings, len(data.unlabeled), images, draws)
     seconds = between.times(trial.validation).plus(_seconds_of_second(config, data, place))
     step = trial.step * config.schedule.accumulate
@@ -187,7 +187,7 @@ def _seconds_of_second(config: TrainConfig, data: TrainingData, place: Place) ->
         decided(whole.network.feature_views) * len(data.split.labeled),
         steps * decided(whole.schedule.batch),
     )
-    draws = config.schedule.accumulate * decided(config.schedule.batch)
+    draws = config.schedule.step_images
     images = images_of_second(config.settings, len(data.unlabeled), len(data.split.val), draws)
     training = steps * trial.step + views * (trial.view or 0.0)
     return images.times(trial.validation).plus(Between(training))

@@ -244,8 +244,8 @@ def _mean_timing(
     stages = [(stage.steps, stage.timing.step) for stage in earlier] + [(module.steps, own.step)]
     seconds = sum(steps * step for steps, step in stages) / sum(steps for steps, _ in stages)
     others = between.fixed + sum(max(0.0, s.seconds - s.steps * s.timing.step) for s in earlier)
-    draws = config.schedule.accumulate * decided(config.schedule.batch)
-    images = images_between(config.settings, len(data.unlabeled), len(data.split.val), draws)
+    draws, val = config.schedule.step_images, len(data.split.val)
+    images = images_between(config.settings, len(data.unlabeled), val, draws)
     labeled = images.labeling_at(sum(steps for steps, _ in stages))
     label = between.labeling / labeled if labeled else 0.0
     return replace(

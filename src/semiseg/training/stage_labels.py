@@ -75,10 +75,11 @@ def label_for(
             _wait_until(store.is_complete)
             return None
         count, total = len(store.samples), len(data.unlabeled)
-        if stage.total > 1 and count == labeled_images(_draws(stage), total) < total:
+        draws = stage.config.schedule.drawn_images
+        if stage.total > 1 and count == labeled_images(draws, total) < total:
             logger.info(
                 "%s draws %d unlabeled images, so %d of %d are labeled for it, chosen by chance",
-                *(stage.title, _draws(stage), count, total),
+                *(stage.title, draws, count, total),
             )
         with _timed(stage) if stage.total > 1 else nullcontext():
             return make_labels()
@@ -115,17 +116,11 @@ def labeled_for(stage: Stage, images: Sequence[Sample]) -> tuple[Sample, ...]:
         The images in their order.
     """
     earlier = [one for one in stage.until_now()[:-1] if not one.labeled_only]
-    before = sum(labeled_images(_draws(one), len(images)) for one in earlier)
-    count = labeled_images(_draws(stage), len(images))
+    before = sum(labeled_images(one.config.schedule.drawn_images, len(images)) for one in earlier)
+    count = labeled_images(stage.config.schedule.drawn_images, len(images))
     key = Key.of(stage.run.schedule.seed, "labeled images")
     order = np.roll(key.numpy().permutation(len(images)), -before)
     return tuple(images[position] for position in sorted(order[:count]))
-
-
-def _draws(stage: Stage) -> int:
-    """The unlabeled images that the steps of a stage draw."""
-    schedule = stage.config.schedule
-    return decided(schedule.steps) * schedule.accumulate * decided(schedule.batch)
 
 
 def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Source]:
