@@ -546,7 +546,7 @@ def test_a_budget_too_short_for_an_open_method_leaves_unlabeled_images_out(tiny_
     entry = prepared.plan.entry("method")
     assert (entry.value, entry.source) == ("supervised", "budget")
     (warning,) = (w for w in prepared.plan.warnings if "--budget 1m" in w)
-    assert "with fewer than 400 steps it gains nothing from them" in warning
+    assert "(it takes 400 steps or more, as short trainings gained nothing)" in warning
     assert "leaves the unlabeled images out. To use them, add --budget" in warning
 
 

@@ -190,7 +190,8 @@ def _without_unlabeled(
     text = f"--budget {config.schedule.budget} is too short for {slow}"
     need = ""
     if config.schedule.steps == AUTO:
-        need = f": with fewer than {facts.method.least_steps} steps it gains nothing from them"
+        least = facts.method.least_steps
+        need = f" (it takes {least} steps or more, as short trainings gained nothing)"
     warning = (
         f"{text} at the speed that this machine has now{need}, so the training leaves the "
         f"unlabeled images out. To use them, add {' or '.join(error.ways)}"
