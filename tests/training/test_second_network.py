@@ -89,7 +89,7 @@ def test_a_label_is_that_of_the_mean_of_both_networks(
     """In both labelings; the representation space has no say, and each image is seen once."""
     samples = pool(run, tiny_folder)
     folders = [stage_folder(run, 2), run]
-    judge = SecondJudge(shutil.copytree(second_folder(run), tmp_path / "s"), tiny_folder, "cpu")
+    judge = SecondJudge(shutil.copytree(second_folder(run), tmp_path / "s"), tiny_folder, 48, "cpu")
     for number, folder in enumerate(folders, 1):
         own = semiseg.load(stage_folder(run, number), "cpu")
         store = LabelStore(folder / "labels", samples)

@@ -63,12 +63,14 @@ def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes
     draws = config.schedule.accumulate * sizes.batch
     images = images_between(config.settings, facts.unlabeled, facts.validation_images, draws)
     seconds = images.times(pace.validation.at(sizes.size**2))
-    if pace.second is None or facts.second is None:
+    second = config.settings.second_network
+    if pace.second is None or facts.second is None or second is None:
         return seconds
     images = images_of_second(config.settings, facts.unlabeled, facts.val, draws)
-    crop = crop_of(sizes.size, crop_multiple(facts.second.patch))
+    size = second.size(sizes.size)
+    crop = crop_of(size, crop_multiple(facts.second.patch))
     filling = 0.0 if pace.second.view is None else pace.second.view.at(crop**2)
-    others = images.times(pace.second.validation.at(sizes.size**2))
+    others = images.times(pace.second.validation.at(size**2))
     return seconds.plus(others).plus(Between(AUTO_VIEWS * facts.labeled * filling))
 
 
@@ -77,7 +79,7 @@ def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) ->
     second = config.settings.second_network
     if pace.second is None or facts.second is None or second is None:
         return 0.0
-    crop = crop_of(sizes.size, crop_multiple(facts.second.patch))
+    crop = crop_of(second.size(sizes.size), crop_multiple(facts.second.patch))
     step = pace.second.step.at(sizes.batch * crop**2)
     return second.share * config.schedule.accumulate * step
 

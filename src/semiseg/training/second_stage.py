@@ -52,6 +52,7 @@ def second_config(config: TrainConfig, device: str) -> TrainConfig | None:
     patch = plain_vit_patch(second.encoder)
     rate, encoder_rate = rates(config.optimizer.optimizer, patch, _PART)
     views = AUTO_VIEWS if device == "cpu" else 0
+    size = second.size(decided(config.views.size))
     return with_method(config, "supervised").replaced(
         encoder=second.encoder,
         weights=second.weights,
@@ -70,7 +71,8 @@ def second_config(config: TrainConfig, device: str) -> TrainConfig | None:
         lr=rate,
         encoder_lr=encoder_rate,
         layer_decay=1.0,
-        crop=crop_of(decided(config.views.size), crop_multiple(patch)),
+        size=size,
+        crop=crop_of(size, crop_multiple(patch)),
         steps=second.steps(decided(config.schedule.steps)),
         validations=1,
         out=second_folder(config.out),

@@ -139,13 +139,14 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
     settings = stage.run.settings
     if not isinstance(settings, StagedSettings):
         raise TypeError(f"{stage.run.method} has no stages")
-    second = None
+    size, second = decided(config.views.size), None
     if stage.second_folder is not None and has_say(stage, stage.second_folder, data):
-        second = SecondJudge(stage.second_folder, data.folder.root, config.machine.accelerator)
+        root, accelerator = data.folder.root, config.machine.accelerator
+        second = SecondJudge(stage.second_folder, root, size, accelerator)
     labeler, source = model_labeler(
         run,
         data.folder.classes.names,
-        size=decided(config.views.size),
+        size=size,
         reading=config.data.reading,
         accelerator=config.machine.accelerator,
         scales=settings.label_scales,

@@ -35,15 +35,21 @@ class SecondNetwork(NamedTuple):
         encoder: its encoder, which is frozen.
         weights: the weights of the encoder, as for `--weights`.
         share: its steps, as a share of those of the training.
+        scale: its working size, as a factor on that of the training.
     """
 
     encoder: str
     weights: str
     share: float
+    scale: float
 
     def steps(self, steps: int) -> int:
         """Its steps beside a training with so many steps."""
         return max(1, round(self.share * steps))
+
+    def size(self, size: int) -> int:
+        """Its working size beside a training with such a working size, in pixels."""
+        return max(1, round(self.scale * size))
 
 
 @dataclass(frozen=True, kw_only=True)

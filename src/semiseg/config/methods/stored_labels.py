@@ -60,6 +60,10 @@ class StagedSettings(StoredLabelSettings):
     """The steps of the second network, as a share of `--steps`; they come on top of these. With
     DINOv2-S beside the default encoder on a CPU, its training then takes about 15 % of the time of
     the whole run, and its labels about as much."""
+    second_scale: Positive = 1.0
+    """The working size of the second network, as a factor on `size`. A vision transformer sees
+    patches of 14 or 16 pixels, so small images leave it few of them; with a scale of 2 it has four
+    times as many, and takes four times as long."""
 
     @property
     def shares_of_stages(self) -> tuple[float, ...]:
@@ -86,7 +90,9 @@ class StagedSettings(StoredLabelSettings):
         """The network of `second_encoder`."""
         if self.second_encoder is None:
             return None
-        return SecondNetwork(self.second_encoder, self.second_weights, self.second_share)
+        return SecondNetwork(
+            self.second_encoder, self.second_weights, self.second_share, self.second_scale
+        )
 
     def check(self) -> None:
         """There are two stages or more, and a view to label images with.
@@ -107,7 +113,7 @@ class StagedSettings(StoredLabelSettings):
                 allowed="one scale or more, such as 1,1.25",
                 flag=flag("label_scales"),
             )
-        for name in ("second_weights", "second_share"):
+        for name in ("second_weights", "second_share", "second_scale"):
             if self.second_encoder is None and getattr(self, name) != getattr(StagedSettings, name):
                 raise SettingError(
                     name,
