@@ -21,12 +21,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import screen
-
-from semiseg.comparison.intervals import Interval, mean_interval, ratio_interval
 
 VARIANTS: dict[str, tuple[str, float]] = {
     "css-stored": ("css-stored", 1.5),
@@ -52,56 +49,16 @@ def settings_of(variant: str, name: str, a: argparse.Namespace) -> dict[str, Any
 def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
     """The mean scores, the differences from the baseline, and the share of its gap to all masks."""
     rows = screen.read_rows(a.rows)
-    finished: dict[str, dict[tuple[str, int], screen.Row]] = {
+    finished: dict[str, screen.Runs] = {
         variant: {
             (name, seed): rows[key]
             for name in a.sets
             for seed in a.seeds
             if (key := screen.key_of(name, seed, settings_of(variant, name, a))) in rows
         }
-        for variant in {BASELINE: 0, BEST: 0, **dict.fromkeys(names)}
+        for variant in dict.fromkeys([BASELINE, BEST, *names])
     }
-    yield f"| variant | {' | '.join(a.sets)} | gain | share of the gap | runs | seconds a run |"
-    yield f"|---|{'---:|' * (len(a.sets) + 4)}"
-    for variant in names:
-        own = finished[variant]
-        means = [[score_of(own[pair]) for pair in own if pair[0] == one] for one in a.sets]
-        cells = [f"{fmean(scores):.1f}" if scores else "" for scores in means]
-        pairs = [pair for pair in own if pair in finished[BASELINE] and variant != BASELINE]
-        gains = [score_of(own[pair]) - score_of(finished[BASELINE][pair]) for pair in pairs]
-        cells.append(screen.describe(mean_interval(gains)) if gains else "")
-        cells.append(share_of_gap(pairs, own, finished) if variant != BEST else "")
-        seconds = f"{fmean(row.seconds for row in own.values()):.0f}" if own else ""
-        yield f"| {variant} | {' | '.join(cells)} | {len(own)} | {seconds} |"
-
-
-def share_of_gap(
-    pairs: Sequence[tuple[str, int]],
-    own: dict[tuple[str, int], screen.Row],
-    finished: dict[str, dict[tuple[str, int], screen.Row]],
-) -> str:
-    """The share of the gap between the baseline and all masks that a variant closes, pooled.
-
-    Args:
-        pairs: the data sets and seeds of both the variant and the baseline.
-        own: the runs of the variant.
-        finished: the runs of all variants.
-
-    Returns:
-        In percent, with its interval; empty without runs of all masks.
-    """
-    few, best = finished[BASELINE], finished[BEST]
-    complete = [pair for pair in pairs if pair in best]
-    tops = [score_of(own[pair]) - score_of(few[pair]) for pair in complete]
-    gaps = [score_of(best[pair]) - score_of(few[pair]) for pair in complete]
-    if not gaps or fmean(gaps) <= 0:
-        return ""
-    share = ratio_interval(tops, gaps)
-    return screen.describe(Interval(*(_percent(end) for end in share[:3]), share.seeds)) + " %"
-
-
-def _percent(ratio: float | None) -> float | None:
-    return None if ratio is None else 100 * ratio
+    yield from screen.lines_of(names, finished, a.sets, BASELINE, BEST, score_of)
 
 
 def score_of(row: screen.Row) -> float:

@@ -67,7 +67,7 @@ WORDS = {
     "raster": ["--size", 300],
     "scale": ["--images", 1, 2, "--size", 64, 48, "--engines", "local"],
     "screen": [
-        *("ROOT", "--sets", "SET", "--seeds", 0, "--variants", "supervised,css"),
+        *("ROOT", "--sets", "SET", "--seeds", 0, "--variants", "supervised; css; all masks"),
         *("--out", "OUT", "--rows", "OUT/rows.jsonl", "--units", 3, "--size", 48),
     ],
     "step": [
@@ -302,12 +302,12 @@ def test_rows_of_another_number_of_labels_or_another_commit_are_told_apart(scrip
     ]
     a.rows.write_text("".join(f"{json.dumps(row._asdict())}\n" for row in rows))
     *_, row, note = screen.table(["css"], a)
-    assert row == "| css | 50.0 |  | 2 | 1 |"
+    assert row == "| css | 50.0 |  |  | 2 | 1 |"
     assert "several commits: commit0, commit1" in note
     a.sets = {"one": 3}
     assert not set(keys()[1]) & set(own)
     *_, row = screen.table(["css"], a)
-    assert row == "| css |  |  | 0 |  |"
+    assert row == "| css |  |  |  | 0 |  |"
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ RUN/stages/second/probabilities/   one file for each image, removed at the end o
 The second network does not change between the stages. So its probabilities are kept, in half
 precision and at stride 4, for each labeling that follows, and after a kill.
 
-They are the mean over the image and its mirror image, at the working size of the second network. The
-first network has further views at other scales; here they would take as long as the whole training
-of the network, or longer.
+They are the mean over the image and its mirror image, at the working size of the second network.
+The first network has further views at other scales; here they would take as long as the whole
+training of the network, or longer.
 """
 
 from __future__ import annotations
