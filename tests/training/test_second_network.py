@@ -45,6 +45,7 @@ SETTINGS = {
     **{"size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 1, "labels": "2"},
     **{"workers": 0, "threads": 1, "accelerator": "cpu", "lr": 0.05, "encoder_lr": 0.02},
     **{"weights": "none", "class_weights": "none", "second_encoder": TINY_VIT},
+    "second_scale": 1.5,  # of 48: 72 pixels
 }
 
 
@@ -89,13 +90,13 @@ def test_a_label_is_that_of_the_mean_of_both_networks(
     """In both labelings; the representation space has no say, and each image is seen once."""
     samples = pool(run, tiny_folder)
     folders = [stage_folder(run, 2), run]
-    judge = SecondJudge(shutil.copytree(second_folder(run), tmp_path / "s"), tiny_folder, 48, "cpu")
+    judge = SecondJudge(shutil.copytree(second_folder(run), tmp_path / "s"), tiny_folder, "cpu")
     for number, folder in enumerate(folders, 1):
         own = semiseg.load(stage_folder(run, number), "cpu")
         store = LabelStore(folder / "labels", samples)
         for sample in samples:
             image = read_image(sample.image, AS_STORED)
-            other = judge.probabilities(sample, image)
+            other = judge.probabilities(sample, image, (48, 64))
             both = own.segment.averaged(image, (1.0, 1.25), (48, 64), other)
             labels = store.read(sample)
             np.testing.assert_array_equal(labels.label, both.mask)
@@ -120,9 +121,11 @@ def test_the_mean_is_that_of_probabilities() -> None:
 
         return Segmenter(forward, 8, None)
 
-    other = segmenter(0.2).averaged_probabilities(image, (1.0,))
-    np.testing.assert_allclose(other[0], np.full((2, 4), 0.2), rtol=1e-5)
-    both = segmenter(0.9).averaged(image, (1.0, 2.0), (8, 16), other.astype(np.float16))
+    small = segmenter(0.2).averaged_probabilities(image, (1.0,))
+    np.testing.assert_allclose(small[0], np.full((2, 4), 0.2), rtol=1e-5)
+    other = segmenter(0.2).enlarged(small.astype(np.float16), image, (8, 16))
+    assert other.shape == (2, 8, 16)
+    both = segmenter(0.9).averaged(image, (1.0, 2.0), (8, 16), other)
     assert (both.mask == 0).all()
     np.testing.assert_allclose(both.confidence, np.full((8, 16), 0.55), rtol=1e-3)
     both = segmenter(0.7).averaged(image, (1.0, 2.0), (8, 16), other)
@@ -134,10 +137,11 @@ def test_the_mean_is_that_of_probabilities() -> None:
 def test_only_its_decoder_learns_from_the_labeled_images(
     run: Path, tiny_folder: Path, weights: Path, tmp_path: Path
 ) -> None:
-    """It is the training of a head that anybody can run, bit by bit."""
-    words = {k: v for k, v in SETTINGS.items() if k not in ("second_encoder", "representation_dim")}
+    """It is the training of a head that anybody can run, bit by bit, at its own working size."""
+    foreign = ("second_encoder", "second_scale", "representation_dim")
+    words = {k: v for k, v in SETTINGS.items() if k not in foreign}
     words |= {"method": "supervised", "encoder": TINY_VIT, "weights": str(weights), "steps": 4}
-    words |= {"encoder_training": "head", "crop": 56, "lr": 2e-3, "encoder_lr": 5e-5}
+    words |= {"encoder_training": "head", "size": 72, "crop": 56, "lr": 2e-3, "encoder_lr": 5e-5}
     del words["anchors"]
     semiseg.train(tiny_folder, out=tmp_path / "head", **words)
     ours, theirs = (
@@ -219,7 +223,7 @@ def test_without_a_say_the_labels_are_those_of_the_stage_alone(
     tiny_folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = {**SETTINGS, "method": "st", "steps": 4, "restart": True}
-    for name in ("representation_dim", "anchors", "second_encoder"):
+    for name in ("representation_dim", "anchors", "second_encoder", "second_scale"):
         del words[name]
     monkeypatch.setattr("semiseg.training.stage_labels.has_say", lambda *_: False)
     semiseg.train(tiny_folder, out=tmp_path / "alone", **words)
@@ -251,8 +255,12 @@ def test_a_plan_says_what_the_second_network_does(tiny_folder: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"second_encoder": None, "second_share": 0.3}, "--second-share 0.3 .*--second-encoder"),
-        ({"second_encoder": None, "second_weights": "hub"}, "--second-weights hub"),
+        ({"second_encoder": None, "second_scale": 1.0, "second_share": 0.3}, "--second-share 0.3 "),
+        ({"second_encoder": None}, "--second-scale 1.5 .*--second-encoder"),
+        (
+            {"second_encoder": None, "second_scale": 1.0, "second_weights": "hub"},
+            "--second-weights hub",
+        ),
         ({"agreement": "frozen"}, "--agreement frozen and --second-encoder .* are two ways"),
         ({"second_share": 0}, "second-share"),
         ({"second_encoder": "vit_smal_patch14_dinov2"}, "vit_small_patch14_dinov2"),

@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.augment.working_size import working_size
 from semiseg.core.types import STRIDE, Prediction
 from semiseg.data.formats.band_image import AnyImage
 from semiseg.inference.reading import (
@@ -19,6 +20,7 @@ from semiseg.inference.reading import (
     Band,
     Floats,
     Maps,
+    enlargement,
     interpolation,
     join,
     labels,
@@ -121,14 +123,20 @@ class Segmenter:
             picture: an image of any size.
             scales: factors on the working size.
             target: height and width `(H, W)` of the prediction.
-            second: what `averaged_probabilities` gives of another model with the same classes and
-                the same working size. Labels and confidences are then those of the mean of both.
+            second: `(C, H, W)`, the probabilities of another model with the same classes, see
+                `enlarged`. Labels and confidences are then those of the mean of both.
         """
         images = to_array(picture, self.size)
         maps = self._augmented(picture, images, scales)
-        if second is not None:
-            maps = maps._replace(logits=_log((np.exp(maps.logits) + second) / 2))
-        return self.read(maps, 0, images, target)
+        if second is None:
+            return self.read(maps, 0, images, target)
+        own = self.read(maps, 0, images, target, probabilities=True)
+        if own.probabilities is None:
+            raise TypeError("read gave no probabilities")
+        mean = (own.probabilities + second) / 2
+        return own._replace(
+            mask=mean.argmax(0).astype(np.uint8), confidence=mean.max(0), probabilities=None
+        )
 
     def averaged_probabilities(self, picture: AnyImage, scales: Sequence[float]) -> Floats:
         """The class probabilities of one image, the mean over several scales and mirror images.
@@ -143,6 +151,27 @@ class Segmenter:
         images = to_array(picture, self.size)
         probabilities: Floats = np.exp(self._augmented(picture, images, scales).logits[0])
         return probabilities
+
+    def enlarged(
+        self, probabilities: NDArray[np.floating], picture: AnyImage, target: tuple[int, int]
+    ) -> Floats:
+        """What `averaged_probabilities` gives for an image, at another size.
+
+        Args:
+            probabilities: `(C, ceil(h/4), ceil(w/4))`.
+            picture: the image.
+            target: height and width `(H, W)` of the result.
+
+        Returns:
+            `(C, H, W)`.
+        """
+        source = working_size(picture.size, self.size)[::-1]
+        rows, columns = (
+            enlargement(*sizes)
+            for sizes in zip(probabilities.shape[-2:], source, target, strict=True)
+        )
+        large: Floats = rows @ probabilities.astype(np.float32) @ columns.T
+        return large
 
     def windowed_bands(
         self,

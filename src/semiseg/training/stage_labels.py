@@ -139,14 +139,13 @@ def open_stage_teacher(stage: Stage, data: TrainingData) -> tuple[Labeler, Sourc
     settings = stage.run.settings
     if not isinstance(settings, StagedSettings):
         raise TypeError(f"{stage.run.method} has no stages")
-    size, second = decided(config.views.size), None
+    second = None
     if stage.second_folder is not None and has_say(stage, stage.second_folder, data):
-        root, accelerator = data.folder.root, config.machine.accelerator
-        second = SecondJudge(stage.second_folder, root, size, accelerator)
+        second = SecondJudge(stage.second_folder, data.folder.root, config.machine.accelerator)
     labeler, source = model_labeler(
         run,
         data.folder.classes.names,
-        size=size,
+        size=decided(config.views.size),
         reading=config.data.reading,
         accelerator=config.machine.accelerator,
         scales=settings.label_scales,

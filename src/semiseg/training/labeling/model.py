@@ -67,7 +67,7 @@ def segmenter_labels(
 
     for sample, image, valid in read_ahead(read, samples):
         target = working_size(image.size, size)
-        other = None if second is None else second.probabilities(sample, image)
+        other = None if second is None else second.probabilities(sample, image, target[::-1])
         prediction = segment.averaged(image, scales, target[::-1], other)
         label = prediction.mask if table is None else table[prediction.mask]
         if valid is not None:

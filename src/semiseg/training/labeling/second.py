@@ -7,9 +7,10 @@ RUN/stages/second/probabilities/   one file for each image, removed at the end o
 The second network does not change between the stages. So its probabilities are kept, in half
 precision and at stride 4, for each labeling that follows, and after a kill.
 
-They are the mean over the image and its mirror image, at the working size of the second network.
-The first network has further views at other scales; here they would take as long as the whole
-training of the network, or longer.
+They are the mean over the image and its mirror image, at the working size of the second network. It
+may be larger than that of the first network, so both are enlarged before they are averaged. The
+first network has further views at other scales; here they would take as long as the whole training
+of the network, or longer.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from semiseg.model.metadata import WEIGHTS_FILE
 SECOND_ENCODER = "second encoder"
 """What the manifest of a label store calls the encoder of the second network, if it had a say."""
 _FOLDER = "probabilities"
+_SCALES = (1.0,)  # of its working size
 
 
 class SecondJudge:
@@ -40,7 +42,6 @@ class SecondJudge:
     Args:
         run: the run folder of the second network.
         root: the data folder, below which the images lie.
-        size: the working size of the training, in pixels.
         accelerator: the device, as `load` takes it.
 
     Attributes:
@@ -51,39 +52,38 @@ class SecondJudge:
         RunError: the network cannot be read.
     """
 
-    def __init__(self, run: Path, root: Path, size: int, accelerator: str) -> None:
+    def __init__(self, run: Path, root: Path, accelerator: str) -> None:
         predictor = load(run, accelerator)
         self._segment, self._root = predictor.segment, root
-        # Its maps have the size of those of the first network.
-        self._scale = self._segment.size / size
-        self._segment.size = size
         self._folder = run / _FOLDER
         self.encoder = predictor.metadata.network.encoder
         self.sha256 = file_sha256(run / WEIGHTS_FILE)
 
-    def probabilities(self, sample: Sample, image: AnyImage) -> NDArray[np.float16]:
+    def probabilities(
+        self, sample: Sample, image: AnyImage, target: tuple[int, int]
+    ) -> NDArray[np.floating]:
         """The class probabilities of an image.
 
         Args:
             sample: the image's file, which names its probabilities.
             image: its pixels, as the training reads them.
+            target: height and width `(H, W)` of the result.
 
         Returns:
-            `(C, ceil(h/4), ceil(w/4))` for an image of height `h` and width `w` at working size.
+            `(C, H, W)`.
 
         Raises:
             OSError: the file cannot be written.
         """
         name = text_sha256(name_below(self._root, sample.image))
         file = self._folder / f"{name[:32]}.npz"
-        stored = self._read(file)
-        if stored is not None:
-            return stored
-        values = self._segment.averaged_probabilities(image, (self._scale,)).astype(np.float16)
-        self._folder.mkdir(exist_ok=True)
-        with atomic_write(file) as target:
-            np.savez_compressed(target, source=self.sha256, probabilities=values)
-        return values
+        values = self._read(file)
+        if values is None:
+            values = self._segment.averaged_probabilities(image, _SCALES).astype(np.float16)
+            self._folder.mkdir(exist_ok=True)
+            with atomic_write(file) as out:
+                np.savez_compressed(out, source=self.sha256, probabilities=values)
+        return self._segment.enlarged(values, image, target)
 
     def _read(self, file: Path) -> NDArray[np.float16] | None:
         """The probabilities in a file; None if it is missing, damaged, or of another network."""
