@@ -32,6 +32,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
+import torch
+
 import semiseg
 from semiseg.comparison.intervals import Interval, mean_interval, ratio_interval
 
@@ -112,6 +114,8 @@ class Row(NamedTuple):
         released: the cross-fitted mean IoU of the release, in percent; None where no class occurs.
         seconds: the processor time, with validations; of a resumed run only since then.
         commit: the commit of the code.
+        cpu: the instructions that torch uses. On another processor the same run has other bits,
+            and after some hundred steps another model. Rows before 2026-12-01 do not say it.
     """
 
     key: str
@@ -122,6 +126,7 @@ class Row(NamedTuple):
     released: float | None
     seconds: float
     commit: str
+    cpu: str = "unknown"
 
 
 Runs: TypeAlias = dict[tuple[str, int], Row]
@@ -244,7 +249,8 @@ def train_row(
     seconds = time.process_time() - began
     shutil.rmtree(folder)
     score, released = fmean(scores[-LAST:]), result.scores.miou.released
-    return Row(key, data.name, seed, settings, score, released, seconds, commit())
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return Row(key, data.name, seed, settings, score, released, seconds, commit(), cpu)
 
 
 def commit() -> str:
