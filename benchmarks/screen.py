@@ -11,9 +11,10 @@ validations; nothing is chosen on the images that give it. The table shows the p
 `supervised` with its interval over all runs, and the share of the gap to `all masks` that it is.
 
 A finished run is a line of the file `--rows`, found by its settings, so that it is never repeated.
-Each line names the commit that trained it. It is no part of the key, since most commits change no
-bit; the table says so if its rows are of several. Two processes may share the file and the folder
-`--out` if they have other variants or other seeds. From the root of the repository:
+Each line names the commit that trained it, and the kind of processor. They are no part of the key,
+since most commits change no bit; the table says so if its rows are of several. Two processes may
+share the file and the folder `--out` if they have other variants or other seeds. From the root of
+the repository:
 
     taskset -c 0 python benchmarks/screen.py ../shared/data --out runs/screen
 """
@@ -275,7 +276,7 @@ def validation_scores(file: Path) -> list[float]:
 
 
 def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
-    """The table of the screen, and of which commits its rows are."""
+    """The table of the screen, and from which commits and processors its rows are."""
     rows = read_rows(a.rows)
     finished: dict[str, Runs] = {
         variant: {
@@ -287,9 +288,12 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
         for variant in dict.fromkeys([BASELINE, BEST, *names])
     }
     yield from lines_of(names, finished, a.sets, BASELINE, BEST, lambda row: row.score)
-    commits = {row.commit for variant in names for row in finished[variant].values()}
+    shown = [row for variant in names for row in finished[variant].values()]
+    commits = {row.commit for row in shown}
     if len(commits) > 1:
         yield f"\nThe runs are of several commits: {', '.join(sorted(commits))}."
+    if len(kinds := {row.cpu for row in shown}) > 1:
+        yield f"\nThe runs are of several processors ({', '.join(sorted(kinds))}): no pairs there."
 
 
 def lines_of(

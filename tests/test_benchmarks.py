@@ -297,13 +297,14 @@ def test_rows_of_another_number_of_labels_or_another_commit_are_told_apart(scrip
 
     settings, own = keys()
     rows = [
-        screen.Row(key, "one", seed, settings, 50.0, None, 1.0, f"commit{seed}")
+        screen.Row(key, "one", seed, settings, 50.0, None, 1.0, f"commit{seed}", f"cpu{seed}")
         for seed, key in enumerate(own)
     ]
     a.rows.write_text("".join(f"{json.dumps(row._asdict())}\n" for row in rows))
-    *_, row, note = screen.table(["css"], a)
+    *_, row, note, last = screen.table(["css"], a)
     assert row == "| css | 50.0 |  |  | 2 | 1 |"
     assert "several commits: commit0, commit1" in note
+    assert "several processors (cpu0, cpu1)" in last
     a.sets = {"one": 3}
     assert not set(keys()[1]) & set(own)
     *_, row = screen.table(["css"], a)

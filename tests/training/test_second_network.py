@@ -133,6 +133,26 @@ def test_the_mean_is_that_of_probabilities() -> None:
     np.testing.assert_allclose(both.confidence, np.full((8, 16), 0.55), rtol=1e-3)
 
 
+def test_a_second_network_at_a_larger_size_keeps_its_detail() -> None:
+    """A stripe of 4 of 32 columns is half a cell wide for a network at half that size."""
+    image = Image.new("RGB", (32, 8))
+    stripe = np.zeros((2, 2, 8), np.float32)
+    stripe[0, :, 3] = 1
+    stripe[1] = 1 - stripe[0]
+
+    def segmenter(size: int, probabilities: np.ndarray) -> Segmenter:
+        maps = Maps(np.log(np.clip(probabilities, 1e-6, 1))[None].astype(np.float32), None)
+        return Segmenter(lambda _: maps, size, None)
+
+    large = segmenter(8, stripe).enlarged(stripe, image, (4, 16))
+    np.testing.assert_allclose(large.sum(axis=0), 1)
+    np.testing.assert_array_equal(large[0].argmax(axis=1), np.full(4, 6))
+    unsure = np.full((2, 1, 4), 0.5)
+    both = segmenter(4, unsure).averaged(image, (1.0,), (4, 16), large)
+    columns = np.flatnonzero((both.mask == 0).any(axis=0))
+    np.testing.assert_array_equal(columns, [6, 7])
+
+
 @pytest.mark.slow
 def test_only_its_decoder_learns_from_the_labeled_images(
     run: Path, tiny_folder: Path, weights: Path, tmp_path: Path
@@ -302,6 +322,12 @@ def test_a_budget_counts_the_second_network() -> None:
     alone = total_seconds(config, facts, pace, sizes)
     both = total_seconds(config, facts, pace._replace(second=second), sizes)
     assert both - alone == pytest.approx(20 * 0.5 * 3 + 5 * (2 * 4 + 2 * 10) + 7 * 2 * 32)
+    second = Pace(Line(0, 3), Line(0, 5), float("inf"), 0.0, Line(0, 7))
+    both = total_seconds(
+        config.replaced(second_scale=2.0), facts, pace._replace(second=second), sizes
+    )
+    steps, images, views = 20 * 0.5 * 3 * 2 * 84**2, 5 * (2 * 4 + 2 * 10) * 96**2, 7 * 64 * 84**2
+    assert both - alone == pytest.approx(steps + images + views)
 
 
 @pytest.mark.slow
