@@ -7,8 +7,10 @@ seeds on three data sets. Runs with the same seed have the same labeled images a
 All variants take about the same time: `--units` counts it in steps of `supervised`, and `VARIANTS`
 says what the steps of each cost. The score is the mean IoU of the averaged model (of the
 student, where there is no average) without logit adjustment, its mean over the last three of ten
-validations; nothing is chosen on the images that give it. The table shows the paired gain over
-`supervised` with its interval over all runs, and the share of the gap to `all masks` that it is.
+validations, and no choice between these is made. But these images are the `val` of the runs, so
+methods with stages choose on them which model labels the images of the next stage. The table
+shows the paired gain over `supervised` with its interval over all runs, and the share of the gap
+to `all masks` that it is.
 
 A finished run is a line of the file `--rows`, found by its settings, so that it is never repeated.
 Each line names the commit that trained it, and the kind of processor. They are no part of the key,
@@ -75,8 +77,7 @@ VARIANTS = {
     # many are taken. The features of 32 views of 23 images take 162, its labels 161 (0.19 s an
     # image and its mirror image), and loading and validating it about 40: so 573 steps in 1500.
     "css-stored two encoders": Variant({**_STORED, "second_encoder": DINOV2}, 2.62),
-    # As many patches as at the default size, and the cost there: of the 2700 supervised steps that
-    # css-stored takes with 1500, 335 for the features, 320 for the labels, 180 for the steps.
+    # As many patches as at the default size. The cost is an estimate of that there, not measured.
     "css-stored two encoders, large": Variant(
         {"method": "css-stored", "second_encoder": DINOV2, "second_scale": 1.875}, 2.62
     ),
