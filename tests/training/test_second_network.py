@@ -162,6 +162,7 @@ def test_only_its_decoder_learns_from_the_labeled_images(
     words = {k: v for k, v in SETTINGS.items() if k not in foreign}
     words |= {"method": "supervised", "encoder": TINY_VIT, "weights": str(weights), "steps": 4}
     words |= {"encoder_training": "head", "size": 72, "crop": 56, "lr": 2e-3, "encoder_lr": 5e-5}
+    words |= {"feature_views": 14}  # 32 views of the usual size take as long
     del words["anchors"]
     semiseg.train(tiny_folder, out=tmp_path / "head", **words)
     ours, theirs = (
@@ -319,6 +320,8 @@ def test_a_budget_counts_the_second_network() -> None:
     )
     assert images_of_second(config.settings, 10, 4, 3) == (2 * 4, 2 * 10, 2)
     assert images_of_second(config.settings, 0, 4, 3) == Between()
+    released = config.replaced(second_released=True)  # and the pair is validated
+    assert images_of_second(released.settings, 10, 4, 3) == (3 * 4, 2 * 10, 2)
     alone = total_seconds(config, facts, pace, sizes)
     both = total_seconds(config, facts, pace._replace(second=second), sizes)
     assert both - alone == pytest.approx(20 * 0.5 * 3 + 5 * (2 * 4 + 2 * 10) + 7 * 2 * 32)
@@ -326,7 +329,7 @@ def test_a_budget_counts_the_second_network() -> None:
     both = total_seconds(
         config.replaced(second_scale=2.0), facts, pace._replace(second=second), sizes
     )
-    steps, images, views = 20 * 0.5 * 3 * 2 * 84**2, 5 * (2 * 4 + 2 * 10) * 96**2, 7 * 64 * 84**2
+    steps, images, views = 20 * 0.5 * 3 * 2 * 84**2, 5 * (2 * 4 + 2 * 10) * 96**2, 7 * 16 * 84**2
     assert both - alone == pytest.approx(steps + images + views)
 
 

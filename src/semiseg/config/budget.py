@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from semiseg.config.durations import parse_duration
 from semiseg.config.facts import Facts, Pace
-from semiseg.config.feature_views import AUTO_VIEWS, choose_feature_views, drawn_views
+from semiseg.config.feature_views import choose_feature_views, drawn_views, views_of_second
 from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.sizing import (
     BATCH,
@@ -71,7 +71,8 @@ def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes
     crop = crop_of(size, crop_multiple(facts.second.patch))
     filling = 0.0 if pace.second.view is None else pace.second.view.at(crop**2)
     others = images.times(pace.second.validation.at(size**2))
-    return seconds.plus(others).plus(Between(AUTO_VIEWS * facts.labeled * filling))
+    views = views_of_second(second.scale)
+    return seconds.plus(others).plus(Between(views * facts.labeled * filling))
 
 
 def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:

@@ -11,6 +11,7 @@ from semiseg.config.settings import AUTO, unless_auto
 AUTO_VIEWS = 32
 """The views of each labeled image where the frozen part of the network runs on a CPU."""
 
+_MIN_VIEWS_OF_SECOND = 8
 _MIN_UNLABELED_VIEWS = 2
 _MIN_VIEWS = 4  # with fewer, a labeled image looks nearly the same in each step
 
@@ -34,6 +35,22 @@ class FeatureViews(NamedTuple):
             330
         """
         return self.labeled * labeled + (1 + strong) * self.unlabeled * unlabeled
+
+
+def views_of_second(scale: float) -> int:
+    """The views of each labeled image for a second network whose features run on a CPU.
+
+    A view costs the square of the scale. With fewer views of large images, the features take no
+    longer than those at the working size of the training.
+
+    Args:
+        scale: its working size, as a factor on that of the training.
+
+    Example:
+        >>> [views_of_second(scale) for scale in (0.5, 1.0, 1.5, 2.0, 3.0)]
+        [32, 32, 14, 8, 8]
+    """
+    return max(_MIN_VIEWS_OF_SECOND, min(AUTO_VIEWS, round(AUTO_VIEWS / scale**2)))
 
 
 def drawn_views(batch: int, unlabeled: int, strong: int) -> int:

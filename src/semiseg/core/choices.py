@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PAIR = "both"
+"""The network of a candidate that is the mean of two networks."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -11,8 +14,9 @@ class Candidate:
 
     Attributes:
         stage: the number of the stage that trained it; 1 for a run without stages.
-        network: the name of the network, such as `student` or `teacher`.
-        strength: the strength of its logit adjustment.
+        network: the name of the network, such as `student` or `teacher`; `both` for the mean of
+            the network of the last stage and a second one.
+        strength: the strength of its logit adjustment, or of that of the first of two networks.
     """
 
     stage: int
@@ -68,6 +72,11 @@ class Choice:
     first_half: Candidate
     second_half: Candidate
     first_stage: FirstStage | None
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether the mean of two networks is released."""
+        return self.chosen.network == PAIR
 
     @property
     def is_first_stage(self) -> bool:

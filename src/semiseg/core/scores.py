@@ -287,6 +287,8 @@ class Scores:
         )
         if self.choice.is_first_stage:
             mean += ", released is the model of stage 1 (labeled images only)"
+        if self.choice.is_pair:
+            mean += ", released is the mean of two networks"
         scored = {n: c.iou for n, c in self.per_class.items() if c.iou is not None}
         if len(scored) < 2:
             return mean

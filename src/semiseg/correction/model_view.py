@@ -87,7 +87,7 @@ class ModelView:
             vectors = self._vectors(image)
             picture = self._picture(image)
         # The last cells reach beyond the image if its sides are no multiples of the stride.
-        source = working_size(picture.size, self.model.metadata.size)[::-1]
+        source = working_size(picture.size, self.model.metadata.first_size)[::-1]
         cells = vectors.shape[1:]
         row, column = (
             min(count - 1, int(place * side / STRIDE))
@@ -122,7 +122,7 @@ class ModelView:
         What all pixels of the image have in common is left out, since it distinguishes none.
         """
         network = self.model.network
-        batch = to_working_size(self._picture(image), self.model.metadata.size)
+        batch = to_working_size(self._picture(image), self.model.metadata.first_size)
         inputs = to_input(batch.to(network.mean.device))
         decoded = network.decode(network.encode(inputs), inputs.shape[-2:])
         representation = network.heads(decoded).representation

@@ -21,7 +21,7 @@ is larger.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -117,6 +117,16 @@ class ImageCounts:
         )
         return None if math.isnan(error) else error
 
+    def only(self, indices: Sequence[int]) -> ImageCounts:
+        """The counts of some candidates."""
+        chosen = list(indices)
+        return ImageCounts(
+            tuple(self.candidates[index] for index in chosen),
+            self.true,
+            self.predicted[chosen],
+            self.common[chosen],
+        )
+
     def in_stage(self, number: int) -> ImageCounts:
         """The same counts, of candidates that a stage of a training has made."""
         candidates = tuple(replace(candidate, stage=number) for candidate in self.candidates)
@@ -197,7 +207,21 @@ def choose(counts: ImageCounts, images: Images | None = None) -> int:
     return first if _is_worse(counts, last, first, images) else last
 
 
-def cross_fit(counts: ImageCounts, names: Sequence[str]) -> tuple[Choice, PixelSums]:
+def halves_of(names: Sequence[str]) -> tuple[Images, Images]:
+    """The positions of the two halves of some images: contiguous by name, see `cross_fit`.
+
+    Args:
+        names: the name of each image.
+    """
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.intp)
+    return order[: len(order) // 2], order[len(order) // 2 :]
+
+
+def cross_fit(
+    counts: ImageCounts,
+    names: Sequence[str],
+    chooser: Callable[[ImageCounts, Images], int] | None = None,
+) -> tuple[Choice, PixelSums]:
     """Choose on all images, and score what each half of the images chooses on the other half.
 
     The halves are contiguous by name, so that the frames of a video stay together. The sums of the
@@ -208,15 +232,17 @@ def cross_fit(counts: ImageCounts, names: Sequence[str]) -> tuple[Choice, PixelS
     Args:
         counts: the candidates, with their counts.
         names: the name of each image.
+        chooser: the rule, as `choose`; None for that function.
 
     Returns:
         The choice on all images, with that of each half, and the sums to report.
     """
-    order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.intp)
-    first_half, second_half = order[: len(order) // 2], order[len(order) // 2 :]
-    by_first, by_second = choose(counts, first_half), choose(counts, second_half)
+    rule = chooser or choose
+    first_half, second_half = halves_of(names)
+    by_first, by_second = rule(counts, first_half), rule(counts, second_half)
     sums = counts.sums(by_second, first_half).plus(counts.sums(by_first, second_half))
-    released, images = choose(counts), counts.images
+    images = counts.images
+    released = rule(counts, images)
     best = _best(counts, range(len(counts.candidates)), images)
     choice = Choice(
         images=len(images),
@@ -227,7 +253,7 @@ def cross_fit(counts: ImageCounts, names: Sequence[str]) -> tuple[Choice, PixelS
         standard_error=counts.standard_error(best, released, images),
         first_half=counts.candidates[by_first],
         second_half=counts.candidates[by_second],
-        first_stage=_compare_stages(counts),
+        first_stage=_compare_stages(counts, released),
     )
     return choice, sums
 
@@ -260,12 +286,19 @@ def _is_worse(counts: ImageCounts, index: int, best: int, images: Images) -> boo
     return error is not None and lead > error
 
 
-def _compare_stages(counts: ImageCounts) -> FirstStage | None:
-    """The choice of the first stage against that of the last one; None with a single stage."""
+def _compare_stages(counts: ImageCounts, released: int) -> FirstStage | None:
+    """The choice of the first stage against that of the last one; None with a single stage.
+
+    Args:
+        counts: the candidates, with their counts.
+        released: the candidate that is released. That of the last stage, unless it is of the first.
+    """
     choices = _choose_in_stages(counts, counts.images)
     if len(choices) == 1:
         return None
     first, last = choices[min(choices)], choices[max(choices)]
+    if counts.candidates[released].stage != min(choices):
+        last = released
     return FirstStage(
         candidate=counts.candidates[first],
         miou=counts.score(first),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from huggingface_hub import EvalResult, ModelCardData
 
 from semiseg.config.methods import METHODS, default_settings
-from semiseg.core.choices import Choice
+from semiseg.core.choices import PAIR, Choice
 from semiseg.core.reading import RGB_CHANNELS, Reading
 from semiseg.core.scores import ClassScores, MeanIou, SplitRecord
 from semiseg.core.text import escape_markdown, markdown_table, percent
@@ -94,21 +94,28 @@ def describe_release(which: str, strength: float, first_stage: bool = False) -> 
     """The released network, and how its logits were adjusted.
 
     Args:
-        which: `student`, `teacher` or `second`.
+        which: `student`, `teacher`, `second`, or `both` for the mean of two networks.
         strength: the share of the log class weights that was subtracted from its logits.
         first_stage: it was trained in a first stage on labeled images only.
     """
-    text = f"the {which}" + " of stage 1 (labeled images only)" * first_stage
-    return text + (f", its logits adjusted by {describe_strength(strength)}" if strength else "")
+    name = "mean of two networks" if which == PAIR else which
+    text = f"the {name}" + " of stage 1 (labeled images only)" * first_stage
+    logits = "the logits of the first one" if which == PAIR else "its logits"
+    return text + (f", {logits} adjusted by {describe_strength(strength)}" if strength else "")
 
 
 def _training(metadata: ModelMetadata) -> str:
     network, split, which = metadata.network, metadata.split, metadata.which
     strength = 0.0 if metadata.adjustment is None else metadata.adjustment.strength
+    second = None
+    if metadata.second is not None:
+        spec = metadata.second.network
+        second = f"{spec.encoder}, {spec.decoder}; the probabilities are the mean of both"
     others = _count(split, "unlabeled") if _learned_from_unlabeled(metadata) else None
     facts = {
         "Method": metadata.method,
         "Network": f"{network.encoder}, {network.decoder}",
+        "Second network": second,
         **_weights(metadata.weights, "encoder"),
         **_weights(metadata.second_weights, "second encoder"),
         "Steps": metadata.steps,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -292,7 +293,7 @@ class Segmenter:
             scaled: the image at these scales, `(1, N, h, w)` each.
             sides: height and width of the image whose maps are wanted.
         """
-        up, across = (_cell_centers(length) for length in sides)
+        up, across = (cell_centers(length) for length in sides)
         views = []
         for view in scaled:
             views.append((self.maps(view), view.shape, across))
@@ -307,17 +308,22 @@ class Segmenter:
                     (up, place), shape[-2:], maps.logits.shape[-2:], strict=True
                 )
             )
-            parts = np.exp(maps.logits - maps.logits.max(axis=1, keepdims=True))
-            parts /= parts.sum(axis=1, keepdims=True)
-            probability.append(rows @ parts @ columns.T)
+            probability.append(rows @ probabilities_of(maps.logits) @ columns.T)
             if maps.similarity is not None:
                 near = rows @ maps.similarity @ columns.T
                 similarity.append(near.astype(np.float32))
-        logits = _log(np.mean(probability, axis=0))
+        logits = log_of(np.mean(probability, axis=0))
         return Maps(logits, np.mean(similarity, axis=0) if similarity else None)
 
 
-def _log(probabilities: Floats) -> Floats:
+def probabilities_of(logits: NDArray[Any]) -> NDArray[Any]:
+    """The probabilities `(B, C, h, w)` that belong to logits."""
+    parts: NDArray[Any] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    parts /= parts.sum(axis=1, keepdims=True)
+    return parts
+
+
+def log_of(probabilities: Floats) -> Floats:
     """The logarithm of probabilities, finite where they are 0."""
     values: Floats = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     return values
@@ -334,7 +340,7 @@ def _batches(images: Iterable[Images], count: int) -> Iterator[list[Images]]:
         yield batch
 
 
-def _cell_centers(length: int) -> NDArray[np.float64]:
+def cell_centers(length: int) -> NDArray[np.float64]:
     """The centers of the cells of a map, as shares of the length of the image."""
     cells = np.arange(-(-length // STRIDE), dtype=np.float64)
     return (cells + 0.5) * (STRIDE / length)

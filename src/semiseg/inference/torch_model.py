@@ -12,8 +12,9 @@ from semiseg.config.settings import AUTO, Auto
 from semiseg.core.errors import RunError
 from semiseg.inference.card import model_card
 from semiseg.inference.device import torch_device, use_threads
+from semiseg.inference.pair import release_segmenter
 from semiseg.inference.predictor import Predictor
-from semiseg.inference.scenes import prototypes_of, segmenter
+from semiseg.inference.scenes import prototypes_of
 from semiseg.model.release import Release, load_release, save_release
 
 
@@ -32,7 +33,7 @@ class Model(Predictor, ModelHubMixin):
     def __init__(self, release: Release, device: str = "cpu") -> None:
         self.release = release
         self.network = release.network.to(device)
-        segment = segmenter(self.network, release.metadata.size, release.tensors)
+        segment = release_segmenter(release, device)
         two_spaces = prototypes_of(release.tensors)[0] is not None
         super().__init__(release.metadata, segment, two_spaces, device)
         # The client writes this as config.json. semiseg itself reads model.json.

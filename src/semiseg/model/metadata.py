@@ -144,6 +144,44 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecondNetworkSpec:
+    """The second network of a model whose probabilities are the mean of those of two networks.
+
+    Attributes:
+        network: how to build it.
+        size: the short side at its working size, in pixels.
+        first_size: the same of the first network. The working size of the model is the larger one.
+    """
+
+    network: NetworkSpec
+    size: int
+    first_size: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return {
+            "network": self.network.to_dict(),
+            "size": self.size,
+            "first_size": self.first_size,
+        }
+
+    @classmethod
+    def from_dict(cls, content: object) -> SecondNetworkSpec:
+        """Read a specification as `to_dict` writes it.
+
+        Raises:
+            ValueError: a value is missing or not allowed.
+        """
+        if not isinstance(content, Mapping) or content.keys() != {"network", "size", "first_size"}:
+            raise ValueError("the second network is not described by its network and two sizes")
+        return cls(
+            network=NetworkSpec.from_dict(content["network"]),
+            size=_require_side(content["size"], "size of the second network"),
+            first_size=_require_side(content["first_size"], "size of the first network"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelMetadata:
     """The contents of `model.json`.
 
@@ -155,6 +193,7 @@ class ModelMetadata:
         side: the median short side of the training images in pixels, or None.
         ground_resolution: the median ground resolution of the training images, or None.
         method: the method's name, or None.
+        second: the second network of a model of two networks, or None.
         which: the released network, such as `student` or `teacher`, or None.
         adjustment: how its logits were adjusted, or None.
         choice: how the model was chosen on the validation images, or None.
@@ -185,6 +224,7 @@ class ModelMetadata:
     side: float | None = None
     ground_resolution: GroundResolution | None = None
     method: str | None = None
+    second: SecondNetworkSpec | None = None
     which: str | None = None
     adjustment: Adjustment | None = None
     choice: Choice | None = None
@@ -213,6 +253,12 @@ class ModelMetadata:
         if self.band_names is not None and len(self.band_names) != self.reading.channels:
             raise ValueError(f"{len(self.band_names)} names of {self.reading.channels} bands")
         _require_side(self.size, "size")
+        if self.second is not None:
+            own, other = self.network, self.second.network
+            if (other.classes, other.channels) != (own.classes, own.channels):
+                raise ValueError("the two networks have other classes or other channels")
+            if self.size != max(self.second.size, self.second.first_size):
+                raise ValueError(f"the size {self.size} is not the larger one of two networks")
         if self.side is not None and not 0 < self.side <= _MAX_SIDE:
             raise ValueError(f"training images with a short side of {self.side} pixels")
         if self.ground_resolution is not None and not 0 < self.ground_resolution.size < math.inf:
@@ -222,6 +268,11 @@ class ModelMetadata:
             raise ValueError(f"the range {list(limits)} is empty")
         if self.adjustment is not None and not 0 <= self.adjustment.strength < _MAX_STRENGTH:
             raise ValueError(f"a logit adjustment of strength {self.adjustment.strength}")
+
+    @property
+    def first_size(self) -> int:
+        """The short side at the working size of `network`, in pixels."""
+        return self.size if self.second is None else self.second.first_size
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON, without those that are unknown."""
@@ -233,6 +284,8 @@ class ModelMetadata:
                 values[name] = [list(v) if isinstance(v, tuple) else v for v in value]
         if self.reading.axes is not None:
             values["axes"] = self.reading.axes
+        if self.second is not None:
+            values["second"] = self.second.to_dict()
         limits = self.reading.value_range
         return values | {
             "network": self.network.to_dict(),
@@ -263,10 +316,12 @@ class ModelMetadata:
         reading = {"value_range": limits}
         names = ("bands", "nodata", "ranges", "rgb", "axes")
         reading |= {name: content.get(name) for name in names}
+        second = content.get("second")
         return replace(
-            from_plain(cls, {**content, "reading": reading}),
+            from_plain(cls, {**content, "reading": reading, "second": None}),
             network=NetworkSpec.from_dict(content["network"]),
             classes=Classes.from_dict(content["classes"]),
+            second=None if second is None else SecondNetworkSpec.from_dict(second),
         )
 
 

@@ -16,10 +16,10 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
 from semiseg.model.encoder_training import plain_key
 from semiseg.model.hub_models import local_run
-from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata
+from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, NetworkSpec
 from semiseg.model.network import Network, rebuild
 
-_NETWORK = "network."
+_NETWORK, _SECOND = "network.", "second_network."
 LOGIT_OFFSETS = "logit_offsets"
 """The name of the tensor `(C,)` that was added to the logits after the training."""
 
@@ -31,11 +31,13 @@ class Release(NamedTuple):
         network: the network; a release that was read has it in eval mode and on the CPU.
         tensors: the tensors of the method by name, such as `prototypes` and `seen`.
         metadata: the contents of `model.json`.
+        second: the second network of a model of two networks; None for all others.
     """
 
     network: Network
     tensors: Mapping[str, Tensor]
     metadata: ModelMetadata
+    second: Network | None = None
 
 
 def save_release(folder: Path, release: Release) -> None:
@@ -49,6 +51,8 @@ def save_release(folder: Path, release: Release) -> None:
         RunError: the files cannot be written.
     """
     weights = {f"{_NETWORK}{k}": v for k, v in release.network.state_dict().items()}
+    if release.second is not None:
+        weights |= {f"{_SECOND}{k}": v for k, v in release.second.state_dict().items()}
     tensors = {
         k: v.detach().cpu().contiguous().clone() for k, v in (weights | {**release.tensors}).items()
     }
@@ -147,19 +151,27 @@ def load_release(folder: Path) -> Release:
                 f"{weights_file.name} is not as it was written with {metadata_file.name}"
             )
         tensors = load_file(weights_file)
-        network = rebuild(metadata.network)
-        network.load_state_dict(
-            {k.removeprefix(_NETWORK): v for k, v in tensors.items() if k.startswith(_NETWORK)}
-        )
+        network = _filled(metadata.network, tensors, _NETWORK)
+        second = None
+        if metadata.second is not None:
+            second = _filled(metadata.second.network, tensors, _SECOND)
         _check_tensors(network, tensors)
     except Exception as error:  # a damaged file can fail in many ways
         raise RunError(
             f"The model in {folder} cannot be read ({error}). Use the version of semiseg that "
             "wrote it, or train it again."
         ) from error
-    rest = {k: v for k, v in tensors.items() if not k.startswith(_NETWORK)}
-    network.to(memory_format=torch.channels_last).eval()
-    return Release(network, rest, metadata)
+    rest = {k: v for k, v in tensors.items() if not k.startswith((_NETWORK, _SECOND))}
+    return Release(network, rest, metadata, second)
+
+
+def _filled(spec: NetworkSpec, tensors: Mapping[str, Tensor], prefix: str) -> Network:
+    """A network in eval mode with those tensors whose names have a prefix."""
+    network = rebuild(spec)
+    network.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    )
+    return network.to(memory_format=torch.channels_last).eval()
 
 
 def _check_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:

@@ -98,11 +98,11 @@ def start_from_run(config: TrainConfig, module: TrainingModule) -> str:
     sentence = f"starting from {run}"
     if new_classes:
         sentence += f"; new classes: {', '.join(new_classes)}"
-    size = decided(config.views.size)
-    if release.metadata.size != size:
+    size, old_size = decided(config.views.size), release.metadata.first_size
+    if old_size != size:
         sentence += (
-            f"; it was trained at size {release.metadata.size}, this run is at {size} (--size "
-            f"{release.metadata.size} keeps it)"
+            f"; it was trained at size {old_size}, this run is at {size} (--size {old_size} keeps "
+            "it)"
         )
     before, now = release.metadata.reading, config.data.reading
     old, new = before.value_range or (0, 65535), now.value_range or (0, 65535)

@@ -43,6 +43,7 @@ from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import LOGIT_OFFSETS, Release, load_release, save_release
 from semiseg.training.data import TrainingData
 from semiseg.training.module import TrainingModule
+from semiseg.training.pair import judge_pair
 from semiseg.training.pool_images import PoolImages
 from semiseg.training.run_folder import CONFUSION, SCORES
 from semiseg.training.stage import run_of_stage
@@ -82,7 +83,8 @@ def release(
     """Release the model that the rule of `evaluation.choice` chooses, and write `scores.json`.
 
     The candidates are the networks of the method after the last step, each with each strength of
-    the logit adjustment. The released network of the module is changed.
+    the logit adjustment, and with `second_released` the mean of one of them and the second network;
+    see `training.pair`. The released network of the module is changed.
 
     Args:
         config: the settings, as planned.
@@ -103,15 +105,29 @@ def release(
     if outcome is None:
         raise ValueError("the last validation is missing")
     names, images = module.names, [sample.name for sample in data.split.val]
-    if run_of_stage(config.out) is not None:
+    is_stage = run_of_stage(config.out) is not None
+    if is_stage:
         write_counts(config.out, images, outcome.counts)
     counts = outcome.counts.in_stage(len(earlier) + 1)
+    first, pair = None, None
     if first_stage is not None:
-        counts = read_counts(first_stage, images, len(names)).joined(counts)
-    choice, sums = cross_fit(counts, images)
+        first = read_counts(first_stage, images, len(names))
+    if second is not None and config.settings.releases_second and not is_stage:
+        pair = judge_pair(config, data, module, counts, first, second)
+    if pair is None:
+        choice, sums = cross_fit(counts if first is None else first.joined(counts), images)
+    else:
+        choice, sums = pair.choice, pair.sums
     reported = sums.scores(names)
     if first_stage is not None and choice.is_first_stage:
         model = _model_of_first_stage(first_stage, earlier[0])
+    elif pair is not None and choice.is_pair:
+        single = _own_model(config, data, module, outcome, pair.own, earlier, second)
+        model = single._replace(
+            release=pair.joined(single.release, decided(config.views.size)),
+            shapes=shape_scores(pair.shapes, names, foreground(names)),
+            confusion=_confusion_csv(names, pair.confusion.tolist()),
+        )
     else:
         model = _own_model(config, data, module, outcome, choice.chosen, earlier, second)
     mean_ious = [one["miou"] for v in module.validations for one in v["networks"].values()]

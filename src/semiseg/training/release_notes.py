@@ -14,6 +14,8 @@ from semiseg.training.run_folder import SCORES
 def describe_adjustment(scores: Scores) -> str:
     """What the logit adjustment changed, as a sentence; empty if it changed nothing."""
     adjustment, reached = scores.adjustment, scores.choice.miou
+    if scores.choice.is_pair:
+        return ""
     if not adjustment.strength or percent(reached) == percent(adjustment.without):
         return ""
     share = describe_strength(adjustment.strength)
@@ -37,8 +39,11 @@ def describe_first_stage(scores: Scores) -> str:
             f"{percent(stage.miou)} on val, where the last stage has {percent(stage.last_miou)}, "
             f"worse by more than one standard error ({percent(stage.standard_error)})"
         )
+    last = "that of the last stage"
+    if scores.choice.is_pair:
+        last = "the mean of two networks, that of the last stage and the second one"
     sentence = (
-        f"the released model is that of the last stage: mIoU {percent(stage.last_miou)} on val, "
+        f"the released model is {last}: mIoU {percent(stage.last_miou)} on val, "
         f"where stage 1 (labeled images only, and fewer steps) has {percent(stage.miou)}"
     )
     if stage.standard_error is None:

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from semiseg.config.encoder_training import TrainedPart
-from semiseg.config.feature_views import AUTO_VIEWS
+from semiseg.config.feature_views import views_of_second
 from semiseg.config.network import NetworkConfig
 from semiseg.config.plan import rates
 from semiseg.config.settings import decided
@@ -51,7 +51,7 @@ def second_config(config: TrainConfig, device: str) -> TrainConfig | None:
         return None
     patch = plain_vit_patch(second.encoder)
     rate, encoder_rate = rates(config.optimizer.optimizer, patch, _PART)
-    views = AUTO_VIEWS if device == "cpu" else 0
+    views = views_of_second(second.scale) if device == "cpu" else 0
     size = second.size(decided(config.views.size))
     return with_method(config, "supervised").replaced(
         encoder=second.encoder,

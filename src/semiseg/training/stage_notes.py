@@ -82,6 +82,8 @@ def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageRes
     reached = [(one.steps, one.choice.miou) for one in earlier]
     steps = scores.steps - sum(one.steps for one in earlier)
     reached.append((steps, scores.choice.miou if first is None else first.last_miou))
+    if scores.choice.is_pair:  # the score of the last stage alone is nowhere
+        reached[-1] = (steps, None)
     own = [
         _result(stage, steps, miou) for stage, (steps, miou) in zip(stages, reached, strict=True)
     ]
@@ -163,6 +165,8 @@ def log_middle_stages(
         for one in results
     )
     logger.info("mIoU of the model of each stage on val: %s", listed)
+    if scores.choice.is_pair:  # the pair has both, and a middle stage is hardly better
+        return
     classes = last.true.shape[1]
     released = last
     if scores.choice.is_first_stage:

@@ -122,6 +122,11 @@ class MethodSettings(Settings):
         return None
 
     @property
+    def releases_second(self) -> bool:
+        """Whether the second network is released too, together with the first one."""
+        return False
+
+    @property
     def pixel_setting(self) -> str | None:
         """The setting by which each step changes pixels; None if the views of an image are fixed.
 

@@ -64,6 +64,11 @@ class StagedSettings(StoredLabelSettings):
     """The working size of the second network, as a factor on `size`. A vision transformer sees
     patches of 14 or 16 pixels, so small images leave it few of them; with a scale of 2 it has four
     times as many, and takes four times as long."""
+    second_released: bool = False
+    """Release both networks as one model, whose probabilities are the mean of theirs. It is often
+    better than each of them, since they err at different places, and takes as long as both. Where
+    the second network is worse on `val` by more than one standard error, the first one is released
+    alone."""
 
     @property
     def shares_of_stages(self) -> tuple[float, ...]:
@@ -94,6 +99,11 @@ class StagedSettings(StoredLabelSettings):
             self.second_encoder, self.second_weights, self.second_share, self.second_scale
         )
 
+    @property
+    def releases_second(self) -> bool:
+        """As the setting says."""
+        return self.second_released
+
     def check(self) -> None:
         """There are two stages or more, and a view to label images with.
 
@@ -113,7 +123,7 @@ class StagedSettings(StoredLabelSettings):
                 allowed="one scale or more, such as 1,1.25",
                 flag=flag("label_scales"),
             )
-        for name in ("second_weights", "second_share", "second_scale"):
+        for name in ("second_weights", "second_share", "second_scale", "second_released"):
             if self.second_encoder is None and getattr(self, name) != getattr(StagedSettings, name):
                 raise SettingError(
                     name,

@@ -1,0 +1,127 @@
+"""A model of two networks as a `Segmenter`: its probabilities are the mean of those of both.
+
+Two networks of different kinds err at different places, so their mean is better than each of them.
+Each network sees the image at its own working size. The working size of the model is the larger of
+the two, so that the network with the finer map loses no detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from semiseg.core.types import STRIDE
+from semiseg.inference.reading import Floats, Maps, interpolation
+from semiseg.inference.scenes import segmenter
+from semiseg.inference.sliding import Segmenter, cell_centers, log_of, probabilities_of
+from semiseg.inference.views import Images
+from semiseg.model.release import Release
+
+
+class Member(NamedTuple):
+    """One network of a pair.
+
+    Attributes:
+        segment: runs the network.
+        factor: its working size, as a share of that of the model.
+        offset: `(C, 1, 1)`, what is added to its logits.
+    """
+
+    segment: Segmenter
+    factor: float
+    offset: Floats
+
+
+def release_segmenter(release: Release, device: str) -> Segmenter:
+    """A released model as a `Segmenter`.
+
+    Args:
+        release: the model. Its networks are moved to the device.
+        device: the device, as torch names it.
+    """
+    metadata, second = release.metadata, release.second
+    own = segmenter(release.network.to(device), metadata.first_size, release.tensors)
+    if metadata.second is None or second is None:
+        return own
+    other = segmenter(second.to(device), metadata.second.size)
+    return pair_segmenter(own, other)
+
+
+def pair_segmenter(
+    first: Segmenter,
+    second: Segmenter,
+    offsets: tuple[NDArray[np.floating] | float, NDArray[np.floating] | float] = (0.0, 0.0),
+) -> Segmenter:
+    """Two networks with the same classes as one model.
+
+    Args:
+        first: runs the first network; its labels from representation space are those of the model.
+        second: runs the second one.
+        offsets: what is added to the logits of each, `(C,)` or one number.
+    """
+    large = max((first, second), key=lambda one: one.size)
+    members = [
+        Member(one, one.size / large.size, np.asarray(offset, np.float32).reshape(-1, 1, 1))
+        for one, offset in zip((first, second), offsets, strict=True)
+    ]
+
+    def forward(images: Images) -> Maps:
+        return mean_of([maps_of(member, images) for member in members])
+
+    crop = None if large.window is None else large.window // 2
+    return Segmenter(forward, large.size, crop, large.multiple, large.arithmetic, large.batch)
+
+
+def maps_of(member: Member, images: Images) -> Maps:
+    """What one network of a pair says, with cells and logarithms of probabilities as the pair has.
+
+    Args:
+        member: the network.
+        images: `(B, N, h, w)` uint8 at the working size of the model.
+    """
+    sides = images.shape[-2:]
+    if member.factor == 1:
+        maps = member.segment.forward(images)
+        return Maps(log_of(probabilities_of(maps.logits + member.offset)), maps.similarity)
+    own = [max(1, round(member.factor * side)) for side in sides]
+    # Channels-last bytes are several times as fast as other ones.
+    packed = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
+    small = F.interpolate(packed, own, mode="bilinear", antialias=True, align_corners=False)
+    maps = member.segment.forward(np.ascontiguousarray(small.numpy()))
+    similarity = None if maps.similarity is None else _placed(maps.similarity, own, sides)
+    probabilities = probabilities_of(maps.logits + member.offset)
+    return Maps(log_of(_placed(probabilities, own, sides)), similarity)
+
+
+def mean_of(members: Sequence[Maps]) -> Maps:
+    """The mean of the probabilities of both networks; the similarity is that of the first one.
+
+    Args:
+        members: from `maps_of`.
+    """
+    mean = np.mean([np.exp(maps.logits) for maps in members], axis=0)
+    return Maps(log_of(mean), members[0].similarity)
+
+
+def _placed(maps: NDArray[Any], own: Sequence[int], sides: Sequence[int]) -> Floats:
+    """Maps of an image at one size, for the cells of the same image at another size.
+
+    Args:
+        maps: `(B, C, ceil(h/4), ceil(w/4))`.
+        own: height and width `(h, w)` of the image as the network saw it.
+        sides: those of the image as the model sees it, `(H, W)`.
+
+    Returns:
+        `(B, C, ceil(H/4), ceil(W/4))`.
+    """
+    rows, columns = (
+        interpolation(cell_centers(side) * length / STRIDE - 0.5, cells)
+        for side, length, cells in zip(sides, own, maps.shape[-2:], strict=True)
+    )
+    placed: Floats = rows @ maps @ columns.T
+    return placed

@@ -1,0 +1,279 @@
+"""Two networks as one model: what it says, when it is released, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny_vit import TINY_VIT
+
+import semiseg
+from semiseg.core.choices import PAIR, Candidate
+from semiseg.core.errors import ConfigError, RunError, SettingError
+from semiseg.core.scores import read_scores
+from semiseg.data.reader import load_dataset
+from semiseg.evaluation.choice import ImageCounts
+from semiseg.inference.card import model_card
+from semiseg.inference.pair import pair_segmenter
+from semiseg.inference.reading import Maps
+from semiseg.inference.sliding import Segmenter
+from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata
+from semiseg.model.release import LOGIT_OFFSETS, load_release
+from semiseg.reporting.run_files import read_run
+from semiseg.training.pair import PairChoice
+from semiseg.training.stage import second_folder, stage_folder
+
+SETTINGS = {
+    **{"method": "css-stored", "representation_dim": 8, "anchors": 16, "encoder": "lcnet_035"},
+    **{"size": 48, "crop": 32, "batch": 5, "steps": 9, "validations": 1, "labels": "2"},
+    **{"workers": 0, "threads": 1, "accelerator": "cpu", "lr": 0.05, "encoder_lr": 0.02},
+    **{"weights": "none", "second_encoder": TINY_VIT, "second_weights": "none"},
+    **{"second_scale": 1.5, "second_released": True},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose rule always chooses the pair: a val of two images shows no difference."""
+    out = tmp_path_factory.mktemp("pair") / "run"
+    semiseg.train(tiny_folder, out=out, **SETTINGS)
+    return out
+
+
+def constant(size: int, share: float, calls: list[tuple[int, ...]] | None = None) -> Segmenter:
+    """A network that gives the first of two classes the same probability everywhere."""
+    logits = np.log(np.array([share, 1 - share], np.float32))[None, :, None, None]
+
+    def forward(images: np.ndarray) -> Maps:
+        if calls is not None:
+            calls.append(images.shape)
+        cells = [-(-side // 4) for side in images.shape[2:]]
+        return Maps(np.broadcast_to(logits, (len(images), 2, *cells)), None)
+
+    return Segmenter(forward, size, None)
+
+
+@pytest.mark.parametrize(("sizes", "size"), [((16, 30), 30), ((30, 16), 30), ((16, 16), 16)])
+def test_the_probabilities_of_a_pair_are_the_mean_of_both(
+    sizes: tuple[int, int], size: int
+) -> None:
+    """Of 0.9 and 0.3 it is 0.6, with logits the mean would be another one; each has its size."""
+    calls: tuple[list[tuple[int, ...]], ...] = ([], [])
+    networks = [constant(s, p, c) for s, p, c in zip(sizes, (0.9, 0.3), calls, strict=True)]
+    pair = pair_segmenter(*networks)
+    assert pair.size == size
+    prediction = next(pair([Image.new("RGB", (45, 30))], probabilities=True))
+    assert prediction.probabilities is not None
+    np.testing.assert_allclose(prediction.probabilities[0], np.full((30, 45), 0.6), rtol=1e-3)
+    assert [c[0][2] for c in calls] == list(sizes)
+    assert [c[0][3] for c in calls] == [round(1.5 * s) for s in sizes]
+
+
+def test_logits_are_adjusted_before_the_mean() -> None:
+    pair = pair_segmenter(
+        constant(16, 0.9), constant(24, 0.3), (np.log(np.array([1 / 9, 1.0])), np.zeros(2))
+    )
+    prediction = next(pair([Image.new("RGB", (16, 16))], probabilities=True))
+    assert prediction.probabilities is not None
+    np.testing.assert_allclose(prediction.probabilities[0], np.full((16, 16), 0.4), rtol=1e-3)
+
+
+def test_the_network_with_finer_cells_keeps_its_detail() -> None:
+    """A stripe that is half a cell wide for the other network stays where it is."""
+    stripe = np.full((1, 2, 16, 16), 0.5, np.float32)
+    stripe[0, 0, :, 5] = 0.99
+    stripe[0, 1] = 1 - stripe[0, 0]
+    fine = Segmenter(lambda _: Maps(np.log(stripe), None), 64, None)
+    prediction = next(pair_segmenter(constant(32, 0.4), fine)([Image.new("RGB", (64, 64))]))
+    columns = np.flatnonzero((prediction.mask == 0).any(axis=0))
+    assert columns.min() >= 19
+    assert columns.max() <= 24
+
+
+def test_similarities_are_those_of_the_first_network() -> None:
+    near = np.zeros((1, 2, 4, 4), np.float32)
+    near[:, 1] = 1
+    first = Segmenter(lambda _: Maps(np.zeros((1, 2, 4, 4), np.float32), near), 16, None)
+    prediction = next(pair_segmenter(first, constant(32, 0.9))([Image.new("RGB", (32, 32))]))
+    assert prediction.nearest is not None
+    assert (prediction.mask == 0).all()
+    assert (prediction.nearest == 1).all()
+
+
+NAMES = [f"image {i}" for i in range(8)]
+
+
+def counts_of(rights: list[int], network: str = "student") -> ImageCounts:
+    """A candidate that gives so many pixels of 100 of each image the right class."""
+    right = np.array(rights, np.int32)[:, None]
+    true = np.full((len(rights), 1), 100, np.int32)
+    return ImageCounts((Candidate(1, network, 0.0),), true, true[None], right[None])
+
+
+def wavy(right: int) -> list[int]:
+    """About so many right pixels in eight images."""
+    return [right + i % 2 for i in range(len(NAMES))]
+
+
+@pytest.mark.parametrize(
+    ("own", "second", "both", "first", "released"),
+    [
+        (70, 70, 75, 60, PAIR),
+        (70, 80, 85, 60, PAIR),
+        (70, 60, 90, 60, "student"),
+        (70, 70, 75, 90, "first"),
+        (70, 60, 90, 90, "first"),
+        (70, 70, 50, None, PAIR),
+        (70, 60, 90, None, "student"),
+    ],
+)
+def test_which_model_is_released(
+    own: int, second: int, both: int, first: int | None, released: str
+) -> None:
+    """The second network must not be worse than the last stage, and stage 1 not better."""
+    last = counts_of(wavy(own)).in_stage(2)
+    other = counts_of(wavy(second), "other")
+    earlier = None if first is None else counts_of(wavy(first), "first")
+    choice = PairChoice(last, other, earlier)
+    pairs = choice.pairs(NAMES)
+    assert pairs == (((0, 0),) if second >= own else ())
+    if not pairs:
+        return
+    counts = counts_of(wavy(both), PAIR).in_stage(2)
+    found, sums = choice.cross_fit(NAMES, pairs, counts)
+    assert found.chosen.network == released
+    assert found.is_pair == (released == PAIR)
+    assert found.is_first_stage == (released == "first")
+    assert (found.first_stage is None) == (first is None)
+    expected = {"first": first, PAIR: both, "student": own}[released]
+    assert expected is not None
+    assert sums.common.sum() == sum(wavy(expected))
+
+
+def test_each_half_is_scored_with_what_the_other_half_chooses() -> None:
+    """The first four images find the second network worse, the others find it as good."""
+    own, second, both = [70] * 8, wavy(50)[:4] + wavy(70)[:4], [90] * 8
+    choice = PairChoice(counts_of(own).in_stage(2), counts_of(second), None)
+    pairs = choice.pairs(NAMES)
+    assert pairs == ((0, 0),)
+    found, sums = choice.cross_fit(NAMES, pairs, counts_of(both, PAIR).in_stage(2))
+    assert [found.first_half.network, found.second_half.network] == ["student", PAIR]
+    assert sums.common.sum() == 4 * 90 + 4 * 70
+
+
+@pytest.mark.slow
+def test_the_released_pair_says_what_both_networks_say(run: Path, tiny_folder: Path) -> None:
+    """The mean of the probabilities of both, at the size of the second one."""
+    model = semiseg.load(run, "cpu")
+    assert model.metadata.second is not None
+    assert (model.metadata.size, model.metadata.first_size) == (72, 48)
+    assert model.metadata.which == PAIR
+    release = load_release(run)
+    own = Segmenter(lambda images: semiseg_maps(release.network, images), 48, None)
+    other = semiseg.load(second_folder(run), "cpu").segment
+    file = load_dataset(tiny_folder).val[0].image
+    image = Image.open(file).convert("RGB")
+    expected = next(pair_segmenter(own, other)([image], probabilities=True))
+    found = model.predict(file, probabilities=True)
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    assert found.nearest is not None  # the first network has prototypes
+    alone = next(other([image], probabilities=True))
+    assert np.abs(found.probabilities - alone.probabilities).max() > 1e-3
+
+
+def semiseg_maps(network: torch.nn.Module, images: np.ndarray) -> Maps:
+    with torch.no_grad():
+        return Maps(network(torch.from_numpy(images).float() / 255).logits.numpy(), None)
+
+
+@pytest.mark.slow
+def test_scores_and_report_are_those_of_the_pair(run: Path, tiny_folder: Path) -> None:
+    scores = read_scores(run / "scores.json")
+    assert scores.choice.is_pair
+    assert scores.which == PAIR
+    assert "released is the mean of two networks" in scores.summary()
+    evaluation = semiseg.evaluate(run, data=tiny_folder, accelerator="cpu")
+    assert evaluation.miou == pytest.approx(scores.choice.miou, abs=0.02)
+    stages = read_run(run).stages
+    assert stages[-1].miou is None
+    semiseg.report(run)
+    assert "the mean of two networks" in (run / "report.html").read_text()
+    card = model_card(semiseg.load(run, "cpu").metadata)
+    assert "detail; the probabilities are the mean of both |" in card
+    middle = semiseg.load(stage_folder(run, 2), "cpu").metadata
+    assert middle.second is None  # only the run itself releases both
+
+
+@pytest.mark.slow
+def test_a_pair_is_shared_and_goes_on_training(
+    run: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """A folder for the hub has both networks; a new training starts from the first one."""
+    semiseg.export(run, out=tmp_path / "hub", file_format="hub")
+    file = load_dataset(tiny_folder).val[0].image
+    ours, theirs = (semiseg.load(f, "cpu").predict(file) for f in (run, tmp_path / "hub"))
+    np.testing.assert_array_equal(ours.mask, theirs.mask)
+    words = {k: v for k, v in SETTINGS.items() if not k.startswith("second_")}
+    words |= {"method": "supervised", "steps": 1, "start_from": run, "weights": "auto"}
+    for name in ("representation_dim", "anchors"):
+        del words[name]
+    semiseg.train(tiny_folder, out=tmp_path / "next", **words)
+    assert semiseg.load(tmp_path / "next", "cpu").metadata.second is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "qgis"])
+def test_a_format_of_one_network_is_refused(run: Path, form: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the mean of two networks.*--method distill"):
+        semiseg.export(run, out=tmp_path / "model", file_format=form)
+
+
+@pytest.mark.slow
+def test_a_damaged_pair_is_refused(run: Path, tmp_path: Path) -> None:
+    """Weights of one network, or metadata that contradict each other, are no pair."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (WEIGHTS_FILE, METADATA_FILE):
+        shutil.copy(run / name, folder)
+    content = json.loads((folder / METADATA_FILE).read_text())
+    assert json.loads(json.dumps(ModelMetadata.from_dict(content).to_dict())) == content
+    for key, value, message in [
+        ("size", 71, "larger one of two"),
+        ("second", {**content["second"], "first_size": 0}, "size of the first network"),
+        ("second", {"size": 72}, "two sizes"),
+        ("second", 3, "two sizes"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ModelMetadata.from_dict({**content, key: value})
+    spec = {**content["second"], "network": {**content["second"]["network"], "classes": 2}}
+    with pytest.raises(ValueError, match="other classes"):
+        ModelMetadata.from_dict({**content, "second": spec})
+    tensors = load_file(folder / WEIGHTS_FILE)
+    save_file(
+        {k: v for k, v in tensors.items() if not k.startswith("second_network.")},
+        folder / WEIGHTS_FILE,
+    )
+    content.pop("sha256")
+    (folder / METADATA_FILE).write_text(json.dumps(content))
+    with pytest.raises(RunError, match="cannot be read"):
+        load_release(folder)
+
+
+@pytest.mark.slow
+def test_the_offsets_in_the_file_are_those_of_the_first_network(run: Path) -> None:
+    release = load_release(run)
+    assert release.tensors[LOGIT_OFFSETS].shape == (release.network.classes,)
+    assert not any(name.startswith("second_network.") for name in release.tensors)
+
+
+def test_a_pair_needs_a_second_encoder(tiny_folder: Path, tmp_path: Path) -> None:
+    words = {k: v for k, v in SETTINGS.items() if not k.startswith("second_")}
+    with pytest.raises(SettingError, match=r"--second-released .*--second-encoder"):
+        semiseg.plan(tiny_folder, out=tmp_path / "run", second_released=True, **words)
