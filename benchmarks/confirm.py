@@ -58,14 +58,7 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
         }
         for variant in dict.fromkeys([BASELINE, BEST, *names])
     }
-    yield from screen.lines_of(names, finished, a.sets, BASELINE, BEST, score_of)
-
-
-def score_of(row: screen.Row) -> float:
-    """The cross-fitted score of a run, in percent."""
-    if row.released is None:
-        raise SystemExit(f"{row.name}, seed {row.seed}: no class of val was scored")
-    return row.released
+    yield from screen.lines_of(names, finished, a.sets, BASELINE, BEST, screen.released_of)
 
 
 def main() -> None:

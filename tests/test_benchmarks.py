@@ -288,7 +288,12 @@ def test_the_benchmark_of_gpus_leaves_out_what_the_time_does_not_allow(run_gpu):
 def test_rows_of_another_number_of_labels_or_another_commit_are_told_apart(script, tmp_path):
     screen = script("screen")
     a = SimpleNamespace(
-        sets={"one": 2}, seeds=[0, 1], rows=tmp_path / "rows.jsonl", units=30, size=48
+        sets={"one": 2},
+        seeds=[0, 1],
+        rows=tmp_path / "rows.jsonl",
+        units=30,
+        size=48,
+        released=False,
     )
 
     def keys():

@@ -1,9 +1,11 @@
 """The release of two networks as one model: that of the last stage, and the second one of the run.
 
-The rule of `evaluation.choice` chooses the network and the logit adjustment of each. If the second
-network is worse on `val` than the model of the last stage by more than one standard error, the
-latter is released alone. If the model of stage 1 is better than the pair by more than one standard
-error, it is released. Each half of `val` is scored with what these rules choose on the other half.
+The rule of `evaluation.choice` chooses the network and the logit adjustment of each. If the pair is
+worse on `val` than the model of the last stage by more than one standard error, the latter is
+released alone. If the model of stage 1 is better than this choice by more than one standard error,
+it is released. Each half of `val` is scored with what these rules choose on the other half.
+
+A second network that is worse alone may still make the mean better, so it is not judged alone.
 """
 
 from __future__ import annotations
@@ -62,15 +64,13 @@ class PairChoice:
     second: ImageCounts
     first: ImageCounts | None
 
-    def members(self, images: Images) -> Members | None:
-        """The pair that some images choose; None if they find the second network worse.
+    def members(self, images: Images) -> Members:
+        """The pair whose networks and adjustments some images choose.
 
         Args:
             images: the positions of the images.
         """
-        index = choose(self.own.in_stage(1).joined(self.second.in_stage(2)), images)
-        index -= len(self.own.candidates)
-        return None if index < 0 else (choose(self.own, images), index)
+        return choose(self.own, images), choose(self.second, images)
 
     def pairs(self, names: Sequence[str]) -> tuple[Members, ...]:
         """The different pairs that all images or one half of them choose, that of all first.
@@ -79,8 +79,7 @@ class PairChoice:
             names: the name of each image.
         """
         parts = (self.own.images, *halves_of(names))
-        chosen = (self.members(part) for part in parts)
-        return tuple(dict.fromkeys(pair for pair in chosen if pair is not None))
+        return tuple(dict.fromkeys(self.members(part) for part in parts))
 
     def cross_fit(
         self, names: Sequence[str], pairs: Sequence[Members], counts: ImageCounts
@@ -97,17 +96,26 @@ class PairChoice:
 
         def rule(joined: ImageCounts, images: Images) -> int:
             members = self.members(images)
-            if members is None:
-                last = before + choose(self.own, images)
-            else:
-                last = len(single.candidates) + pairs.index(members)
-            if not before:
-                return last
-            earlier = joined.only(range(before)).in_stage(1)
-            index = choose(earlier.joined(joined.only([last]).in_stage(2)), images)
-            return index if index < before else last
+            alone, both = before + members[0], len(single.candidates) + pairs.index(members)
+            last = _unless_better(joined, [alone], both, images)
+            return _unless_better(joined, range(before), last, images)
 
         return cross_fit(single.joined(counts), names, rule)
+
+
+def _unless_better(counts: ImageCounts, earlier: Sequence[int], last: int, images: Images) -> int:
+    """The candidate `last`, unless the choice among earlier ones is better by one standard error.
+
+    Args:
+        counts: all candidates.
+        earlier: the positions of the earlier ones; they may be none.
+        last: the position of the last one.
+        images: the positions of the images to choose on.
+    """
+    if not earlier:
+        return last
+    two = counts.only(earlier).in_stage(1).joined(counts.only([last]).in_stage(2))
+    return [*earlier, last][choose(two, images)]
 
 
 class PairResult(NamedTuple):
@@ -151,7 +159,7 @@ def judge_pair(
     own: ImageCounts,
     first: ImageCounts | None,
     second: Path,
-) -> PairResult | None:
+) -> PairResult:
     """Score the mean of two networks on `val`, and choose.
 
     Args:
@@ -162,9 +170,6 @@ def judge_pair(
         first: those of stage 1; None without such a stage.
         second: the run folder of the second network.
 
-    Returns:
-        None if neither all images nor a half of them choose a pair.
-
     Raises:
         RunError: a file of the second network cannot be read.
     """
@@ -172,14 +177,6 @@ def judge_pair(
     other = read_counts(second, names, len(module.names))
     choice = PairChoice(own, other, first)
     pairs = choice.pairs(names)
-    if not pairs:
-        logger.info(
-            "the second network (mIoU %s on val) is worse than the model of the last stage (%s) by "
-            "more than one standard error, so it is not released",
-            percent(other.score(choose(other))),
-            percent(own.score(choose(own))),
-        )
-        return None
     logger.info("scoring the mean of both networks on the %s of val", plural(len(names), "image"))
     release = load_release(second)
     release.network.to(module.method.student.mean.device)
@@ -205,6 +202,13 @@ def judge_pair(
     counts, confusion, shapes = _score(models, scenes, candidates, own.true)
     found, sums = choice.cross_fit(names, pairs, counts)
     i, j = pairs[0]
+    logger.info(
+        "mIoU on val: the mean of both networks %s, the network of the last stage alone %s, the "
+        "second one alone %s",
+        percent(counts.score(0)),
+        percent(own.score(i)),
+        percent(other.score(j)),
+    )
     release.network.add_to_logits(other_offsets[j])
     return PairResult(found, sums, own.candidates[i], release, models[0].size, confusion, shapes)
 

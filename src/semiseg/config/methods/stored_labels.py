@@ -67,8 +67,8 @@ class StagedSettings(StoredLabelSettings):
     second_released: bool = False
     """Release both networks as one model, whose probabilities are the mean of theirs. It is often
     better than each of them, since they err at different places, and takes as long as both. Where
-    the second network is worse on `val` by more than one standard error, the first one is released
-    alone."""
+    the mean is worse on `val` than the first network by more than one standard error, that one is
+    released alone."""
 
     @property
     def shares_of_stages(self) -> tuple[float, ...]:
