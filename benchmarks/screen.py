@@ -260,11 +260,11 @@ def train_row(
     )
     scores = validation_scores(folder / "metrics.csv")
     seconds = time.process_time() - began
-    shutil.rmtree(folder)
     released = result.scores.miou.released
     score = released if result.scores.choice.is_pair else fmean(scores[-LAST:])
     if score is None:
         raise SystemExit(f"{folder}: no class of val was scored")
+    shutil.rmtree(folder)
     cpu = torch.backends.cpu.get_cpu_capability()
     return Row(key, data.name, seed, settings, score, released, seconds, commit(), cpu)
 
@@ -302,9 +302,10 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
         }
         for variant in dict.fromkeys([BASELINE, BEST, *names])
     }
-    yield from lines_of(
-        names, finished, a.sets, BASELINE, BEST, released_of if a.released else score_of
-    )
+    # A pair of networks is scored once, with its adjustment; then all are compared so.
+    has_pairs = any(VARIANTS[name].settings.get("second_released") for name in names)
+    score = released_of if a.released or has_pairs else score_of
+    yield from lines_of(names, finished, a.sets, BASELINE, BEST, score)
     shown = [row for variant in names for row in finished[variant].values()]
     commits = {row.commit for row in shown}
     if len(commits) > 1:

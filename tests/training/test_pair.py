@@ -17,6 +17,7 @@ import semiseg
 from semiseg.core.choices import PAIR, Candidate
 from semiseg.core.errors import ConfigError, RunError, SettingError
 from semiseg.core.scores import read_scores
+from semiseg.core.types import Sample
 from semiseg.data.reader import load_dataset
 from semiseg.evaluation.choice import ImageCounts
 from semiseg.inference.card import model_card
@@ -26,6 +27,7 @@ from semiseg.inference.sliding import Segmenter
 from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata
 from semiseg.model.release import LOGIT_OFFSETS, load_release
 from semiseg.reporting.run_files import read_run
+from semiseg.training.labeling.store import LabelStore
 from semiseg.training.pair import PairChoice
 from semiseg.training.stage import second_folder, stage_folder
 
@@ -96,6 +98,32 @@ def test_the_network_with_finer_cells_keeps_its_detail() -> None:
     assert columns.max() <= 24
 
 
+def test_a_large_image_is_segmented_in_windows_of_the_larger_network() -> None:
+    """Two equal networks are as good as one, in windows and in bands of them."""
+
+    def network(size: int) -> Segmenter:
+        def forward(images: np.ndarray) -> Maps:
+            cells = images[:, :, ::4, ::4].mean(axis=1, keepdims=True).astype(np.float32) / 64
+            return Maps(np.concatenate([cells, 2 - cells], axis=1), None)
+
+        return Segmenter(forward, size, 32)
+
+    pixels = np.linspace(0, 255, 90 * 300).reshape(90, 300)
+    image = Image.fromarray(np.repeat(pixels.astype(np.uint8)[..., None], 3, axis=2))
+    one, pair = network(64), pair_segmenter(network(64), network(64))
+    assert pair.window == one.window
+    for kind in ("fit", "keep"):
+        alone, both = (
+            next(s([image], probabilities=True))
+            if kind == "fit"
+            else s.at_scale(image, 0.9, probabilities=True)
+            for s in (one, pair)
+        )
+        assert alone.probabilities is not None
+        assert both.probabilities is not None
+        np.testing.assert_allclose(both.probabilities, alone.probabilities, atol=2e-3)
+
+
 def test_similarities_are_those_of_the_first_network() -> None:
     near = np.zeros((1, 2, 4, 4), np.float32)
     near[:, 1] = 1
@@ -146,6 +174,9 @@ def test_which_model_is_released(own: int, both: int, first: int | None, release
     assert found.is_pair == (released == PAIR)
     assert found.is_first_stage == (released == "first")
     assert (found.first_stage is None) == (first is None)
+    assert found.alone_miou == counts_of(wavy(own)).score(0)
+    if found.first_stage is not None:  # stage 1 had to beat the better of the two
+        assert found.first_stage.last_miou == counts_of(wavy(max(own, both))).score(0)
     expected = {"first": first, PAIR: both, "student": own}[released]
     assert expected is not None
     assert sums.common.sum() == sum(wavy(expected))
@@ -210,11 +241,14 @@ def test_scores_and_report_are_those_of_the_pair(run: Path, tiny_folder: Path) -
     evaluation = semiseg.evaluate(run, data=tiny_folder, accelerator="cpu")
     assert evaluation.miou == pytest.approx(scores.choice.miou, abs=0.02)
     stages = read_run(run).stages
-    assert stages[-1].miou is None
+    assert stages[-1].miou == scores.choice.alone_miou
     semiseg.report(run)
     assert "the mean of two networks" in (run / "report.html").read_text()
     card = model_card(semiseg.load(run, "cpu").metadata)
-    assert "detail; the probabilities are the mean of both |" in card
+    assert "detail |" in card.partition("| Second network |")[2].partition("\n")[0]
+    assert "scales their short side to 48 pixels" in card
+    assert "For its second network it scales the short side to 72 pixels" in card
+    assert scores.adjustment.without is None
     middle = semiseg.load(stage_folder(run, 2), "cpu").metadata
     assert middle.second is None  # only the run itself releases both
 
@@ -234,6 +268,24 @@ def test_a_pair_is_shared_and_goes_on_training(
         del words[name]
     semiseg.train(tiny_folder, out=tmp_path / "next", **words)
     assert semiseg.load(tmp_path / "next", "cpu").metadata.second is None
+    del words["start_from"]
+    words |= {"method": "distill", "teacher": run, "weights": "none"}
+    semiseg.train(tiny_folder, out=tmp_path / "small", **words)
+    labels = LabelStore(tmp_path / "small" / "labels", pool(tmp_path / "small", tiny_folder))
+    sample = labels.samples[0]
+    image = Image.open(sample.image).convert("RGB")
+    expected = semiseg.load(run, "cpu").segment.averaged(image, (1.0, 1.25), (48, 64))
+    np.testing.assert_array_equal(labels.read(sample).label, expected.mask)
+    words |= {"encoder": TINY_VIT, "weights": run}
+    with pytest.raises(ConfigError, match="fit"):  # its encoder is the first one
+        semiseg.train(tiny_folder, out=tmp_path / "other", **words)
+
+
+def pool(run: Path, folder: Path) -> tuple[Sample, ...]:
+    """The unlabeled images of a run, in the order of its label store."""
+    images = {s.name: s._replace(mask=None) for s in load_dataset(folder).train}
+    manifest = json.loads((run / "labels" / "labels.json").read_text())
+    return tuple(images[entry["name"]] for entry in manifest["images"])
 
 
 @pytest.mark.slow
@@ -251,17 +303,19 @@ def test_a_damaged_pair_is_refused(run: Path, tmp_path: Path) -> None:
     for name in (WEIGHTS_FILE, METADATA_FILE):
         shutil.copy(run / name, folder)
     content = json.loads((folder / METADATA_FILE).read_text())
+    assert content["format"] == 2  # an older version would take the first network alone
     assert json.loads(json.dumps(ModelMetadata.from_dict(content).to_dict())) == content
     for key, value, message in [
-        ("size", 71, "larger one of two"),
+        ("size", 71, "larger of those of two networks"),
         ("second", {**content["second"], "first_size": 0}, "size of the first network"),
-        ("second", {"size": 72}, "two sizes"),
-        ("second", 3, "two sizes"),
+        ("second", {**content["second"], "strength": -1.0}, "strength -1"),
+        ("second", {"size": 72}, "network"),
+        ("second", 3, "second network"),
     ]:
         with pytest.raises(ValueError, match=message):
             ModelMetadata.from_dict({**content, key: value})
     spec = {**content["second"], "network": {**content["second"]["network"], "classes": 2}}
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="same classes"):
         ModelMetadata.from_dict({**content, "second": spec})
     tensors = load_file(folder / WEIGHTS_FILE)
     save_file(

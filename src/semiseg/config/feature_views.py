@@ -40,8 +40,8 @@ class FeatureViews(NamedTuple):
 def views_of_second(scale: float) -> int:
     """The views of each labeled image for a second network whose features run on a CPU.
 
-    A view costs the square of the scale. With fewer views of large images, the features take no
-    longer than those at the working size of the training.
+    A view costs the square of the scale. With fewer views of larger images, the features take as
+    long as those at the working size of the training, up to a scale of 2.
 
     Args:
         scale: its working size, as a factor on that of the training.

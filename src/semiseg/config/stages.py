@@ -79,6 +79,7 @@ def images_between(
     # The shapes of a stage's released model take as long as a validation.
     validations = sum(stage.validations + 1 for stage in settings.earlier_stages)
     fixed = validations * validated + settings.choosing_passes * unlabeled / 2
+    fixed += settings.releases_second * validated  # the network of the last stage, in the pair
     label = settings.passes_of_label / 2
     labeling = settings.labelings * unlabeled * label
     return Between(fixed, labeling, _labels_of_step(settings, draws_of_step) * label)

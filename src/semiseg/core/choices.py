@@ -33,7 +33,7 @@ class FirstStage:
     Attributes:
         candidate: the model of the first stage.
         miou: its mean IoU on all images of `val`, in percent.
-        last_miou: the same of the model of the last stage.
+        last_miou: the same of the model of the last stage, or of its mean with a second network.
         standard_error: of the difference, in percentage points; None for fewer than three images.
     """
 
@@ -61,6 +61,8 @@ class Choice:
         second_half: what the rule chooses on the second half. It is scored on the first one.
         first_stage: the comparison with a first stage on labeled images; None for a run without
             one.
+        alone_miou: where the mean of two networks competed, the mean IoU of the network of the last
+            stage alone on all images, in percent; None elsewhere.
     """
 
     images: int
@@ -72,6 +74,7 @@ class Choice:
     first_half: Candidate
     second_half: Candidate
     first_stage: FirstStage | None
+    alone_miou: float | None = None
 
     @property
     def is_pair(self) -> bool:

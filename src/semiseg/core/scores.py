@@ -178,7 +178,7 @@ class Adjustment:
     Attributes:
         strength: the share of the log class weights that is subtracted from the logits.
         without: the mean IoU of the same network without the adjustment on all of `val`, in
-            percent. With it, it is `miou` of the `Choice`.
+            percent. With it, it is `miou` of the `Choice`. None for two networks.
     """
 
     strength: float
@@ -243,7 +243,8 @@ class Scores:
         method: the method's name.
         miou: mean IoU on the validation images.
         per_class: the scores of each class by its name, cross-fitted as `miou.released`.
-        which: the name of the released network, such as `student` or `teacher`.
+        which: the name of the released network, such as `student` or `teacher`; `both` for the mean
+            of two networks.
         adjustment: how its logits were adjusted.
         choice: how both were chosen, and whether the model is that of the first stage.
         labels: the number of labeled images.

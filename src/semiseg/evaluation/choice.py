@@ -40,6 +40,18 @@ Images = NDArray[np.intp]
 """The positions of some images, `(n,)`."""
 
 
+class Chosen(NamedTuple):
+    """What a rule chooses, by the positions of the candidates.
+
+    Attributes:
+        released: the candidate to release.
+        last: that of the last stage, which stage 1 had to beat.
+    """
+
+    released: int
+    last: int
+
+
 class PixelSums(NamedTuple):
     """Pixels by class, summed over images: `(C,)` int64 each.
 
@@ -198,13 +210,17 @@ def choose(counts: ImageCounts, images: Images | None = None) -> int:
     Returns:
         The index of the candidate.
     """
-    images = counts.images if images is None else images
+    return _choose(counts, counts.images if images is None else images).released
+
+
+def _choose(counts: ImageCounts, images: Images) -> Chosen:
+    """The candidate that `choose` gives, and that of the last stage."""
     choices = _choose_in_stages(counts, images)
     last = choices[max(choices)]
     if len(choices) == 1:
-        return last
+        return Chosen(last, last)
     first = choices[min(choices)]
-    return first if _is_worse(counts, last, first, images) else last
+    return Chosen(first if _is_worse(counts, last, first, images) else last, last)
 
 
 def halves_of(names: Sequence[str]) -> tuple[Images, Images]:
@@ -220,7 +236,7 @@ def halves_of(names: Sequence[str]) -> tuple[Images, Images]:
 def cross_fit(
     counts: ImageCounts,
     names: Sequence[str],
-    chooser: Callable[[ImageCounts, Images], int] | None = None,
+    chooser: Callable[[ImageCounts, Images], Chosen] | None = None,
 ) -> tuple[Choice, PixelSums]:
     """Choose on all images, and score what each half of the images chooses on the other half.
 
@@ -232,17 +248,17 @@ def cross_fit(
     Args:
         counts: the candidates, with their counts.
         names: the name of each image.
-        chooser: the rule, as `choose`; None for that function.
+        chooser: the rule; None for that of `choose`.
 
     Returns:
         The choice on all images, with that of each half, and the sums to report.
     """
-    rule = chooser or choose
+    rule = chooser or _choose
     first_half, second_half = halves_of(names)
-    by_first, by_second = rule(counts, first_half), rule(counts, second_half)
+    by_first, by_second = rule(counts, first_half).released, rule(counts, second_half).released
     sums = counts.sums(by_second, first_half).plus(counts.sums(by_first, second_half))
     images = counts.images
-    released = rule(counts, images)
+    released, last = rule(counts, images)
     best = _best(counts, range(len(counts.candidates)), images)
     choice = Choice(
         images=len(images),
@@ -253,7 +269,7 @@ def cross_fit(
         standard_error=counts.standard_error(best, released, images),
         first_half=counts.candidates[by_first],
         second_half=counts.candidates[by_second],
-        first_stage=_compare_stages(counts, released),
+        first_stage=_compare_stages(counts, last),
     )
     return choice, sums
 
@@ -286,19 +302,17 @@ def _is_worse(counts: ImageCounts, index: int, best: int, images: Images) -> boo
     return error is not None and lead > error
 
 
-def _compare_stages(counts: ImageCounts, released: int) -> FirstStage | None:
+def _compare_stages(counts: ImageCounts, last: int) -> FirstStage | None:
     """The choice of the first stage against that of the last one; None with a single stage.
 
     Args:
         counts: the candidates, with their counts.
-        released: the candidate that is released. That of the last stage, unless it is of the first.
+        last: the position of the choice of the last stage.
     """
     choices = _choose_in_stages(counts, counts.images)
     if len(choices) == 1:
         return None
-    first, last = choices[min(choices)], choices[max(choices)]
-    if counts.candidates[released].stage != min(choices):
-        last = released
+    first = choices[min(choices)]
     return FirstStage(
         candidate=counts.candidates[first],
         miou=counts.score(first),

@@ -64,6 +64,7 @@ def _header(metadata: ModelMetadata) -> str:
     """What the hub searches and shows beside the card, in YAML."""
     name, miou, split = metadata.method, metadata.miou, metadata.split
     learning = ["semi-supervised-learning"] if _learned_from_unlabeled(metadata) else []
+    others = [] if metadata.second is None else [metadata.second.network.encoder]
     tags = ["semantic-segmentation", *learning, *([name] if name else [])]
     results = []
     if miou is not None and miou.released is not None:
@@ -83,7 +84,7 @@ def _header(metadata: ModelMetadata) -> str:
         library_name="semiseg",
         license=metadata.license or _UNKNOWN,
         pipeline_tag=_TASK,
-        tags=[*tags, metadata.network.encoder],
+        tags=[*tags, metadata.network.encoder, *others],
         model_name=f"semiseg {name or 'model'}",
         eval_results=results,
     )
@@ -110,7 +111,9 @@ def _training(metadata: ModelMetadata) -> str:
     second = None
     if metadata.second is not None:
         spec = metadata.second.network
-        second = f"{spec.encoder}, {spec.decoder}; the probabilities are the mean of both"
+        second = f"{spec.encoder}, {spec.decoder}"
+        if metadata.second.strength:
+            second += f"; its logits adjusted by {describe_strength(metadata.second.strength)}"
     others = _count(split, "unlabeled") if _learned_from_unlabeled(metadata) else None
     facts = {
         "Method": metadata.method,
@@ -122,7 +125,7 @@ def _training(metadata: ModelMetadata) -> str:
         "Labeled images": _count(split, "labeled"),
         "Unlabeled images": others,
         "Validation images": _count(split, "val"),
-        "Released network": None if which is None else describe_release(which, strength),
+        "Released model": None if which is None else describe_release(which, strength),
         "semiseg": metadata.semiseg,
     }
     rows = [
@@ -181,9 +184,16 @@ def _input(metadata: ModelMetadata) -> str:
     images = "RGB images" if is_rgb else f"Images of {reading.channels} bands,"
     text = (
         f"## Input\n\n{images} of any size. The model scales their short side to "
-        f"{metadata.size} pixels, and normalizes values in 0..1 with the mean "
+        f"{metadata.first_size} pixels, and normalizes values in 0..1 with the mean "
         f"{_numbers(network.mean)} and the standard deviation {_numbers(network.std)}.\n"
     )
+    if metadata.second is not None:
+        other = metadata.second.network
+        text += (
+            f"For its second network it scales the short side to {metadata.second.size} pixels; "
+            f"the mean is {_numbers(other.mean)}, the standard deviation {_numbers(other.std)}. "
+            "The probabilities of the model are the mean of those of both networks.\n"
+        )
     if value_range:
         black, white = value_range
         text += f"In images of more than 8 bits, {black:g} is black and {white:g} is white.\n"

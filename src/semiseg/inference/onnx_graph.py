@@ -76,7 +76,6 @@ def write_onnx(release: Release, path: Path) -> None:
     Raises:
         ConfigError: a package is missing, or ONNX cannot express a part of the network.
     """
-    require_one_network(release)
     require_onnx()
     import onnx
 
@@ -195,20 +194,6 @@ def to_onnx(
             "encoder or decoder."
         ) from error
     return cast(Any, program).model_proto
-
-
-def require_one_network(release: Release) -> None:
-    """Refuse a model of two networks, which is no single graph.
-
-    Raises:
-        ConfigError: there is a second network.
-    """
-    if release.second is not None:
-        raise ConfigError(
-            "The model is the mean of two networks, and this format holds one. Use --format hub; "
-            "or let one network learn from the model (semiseg train DATA --method distill "
-            "--teacher RUN) and export that one."
-        )
 
 
 def require_onnx() -> None:

@@ -1,6 +1,7 @@
 """A model of two networks as a `Segmenter`: its probabilities are the mean of those of both.
 
-Two networks of different kinds err at different places, so their mean is better than each of them.
+Two networks of different kinds err at different places, so their mean is often better than each of
+them.
 Each network sees the image at its own working size. The working size of the model is the larger of
 the two, so that the network with the finer map loses no detail.
 """

@@ -22,12 +22,7 @@ from torch import Tensor, nn
 
 from semiseg.core.errors import ConfigError
 from semiseg.data.formats.band_image import AnyImage
-from semiseg.inference.onnx_graph import (
-    exportable,
-    require_one_network,
-    require_onnx,
-    to_onnx,
-)
+from semiseg.inference.onnx_graph import exportable, require_onnx, to_onnx
 from semiseg.inference.scenes import segmenter
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import Release
@@ -160,7 +155,6 @@ def write_qgis(release: Release, path: Path) -> None:
         ConfigError: as `tiling_of`; or a package is missing, or ONNX cannot express a part of the
             network.
     """
-    require_one_network(release)
     require_onnx()
     import onnx
 

@@ -21,8 +21,11 @@ from semiseg.data.references import References
 
 METADATA_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
-FORMAT = 1
-"""The version of `model.json`; it grows when a key changes its meaning."""
+SECOND_PREFIX = "second_network."
+"""The names of the tensors of a second network begin with it."""
+FORMAT, PAIR_FORMAT = 1, 2
+"""The versions of `model.json`; they grow when a key changes its meaning. The second one is for
+models of two networks, of which an older version of semiseg would take the first one alone."""
 _MAX_SIDE = 1 << 16  # pixels
 _MAX_REPRESENTATION_DIM = 1 << 14
 _MAX_STRENGTH = 100.0  # of the logit adjustment
@@ -151,11 +154,13 @@ class SecondNetworkSpec:
         network: how to build it.
         size: the short side at its working size, in pixels.
         first_size: the same of the first network. The working size of the model is the larger one.
+        strength: the strength of its logit adjustment.
     """
 
     network: NetworkSpec
     size: int
     first_size: int
+    strength: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -163,6 +168,7 @@ class SecondNetworkSpec:
             "network": self.network.to_dict(),
             "size": self.size,
             "first_size": self.first_size,
+            "strength": self.strength,
         }
 
     @classmethod
@@ -172,13 +178,13 @@ class SecondNetworkSpec:
         Raises:
             ValueError: a value is missing or not allowed.
         """
-        if not isinstance(content, Mapping) or content.keys() != {"network", "size", "first_size"}:
-            raise ValueError("the second network is not described by its network and two sizes")
-        return cls(
-            network=NetworkSpec.from_dict(content["network"]),
-            size=_require_side(content["size"], "size of the second network"),
-            first_size=_require_side(content["first_size"], "size of the first network"),
-        )
+        spec = from_plain(cls, content, "second network")
+        _require_side(spec.size, "size of the second network")
+        _require_side(spec.first_size, "size of the first network")
+        if not 0 <= spec.strength < _MAX_STRENGTH:
+            raise ValueError(f"a logit adjustment of strength {spec.strength}")
+        assert isinstance(content, Mapping)  # nosec B101 - `from_plain` has read it
+        return replace(spec, network=NetworkSpec.from_dict(content["network"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,9 +262,9 @@ class ModelMetadata:
         if self.second is not None:
             own, other = self.network, self.second.network
             if (other.classes, other.channels) != (own.classes, own.channels):
-                raise ValueError("the two networks have other classes or other channels")
+                raise ValueError("the two networks do not have the same classes and channels")
             if self.size != max(self.second.size, self.second.first_size):
-                raise ValueError(f"the size {self.size} is not the larger one of two networks")
+                raise ValueError(f"the size {self.size} is not the larger of those of two networks")
         if self.side is not None and not 0 < self.side <= _MAX_SIDE:
             raise ValueError(f"training images with a short side of {self.side} pixels")
         if self.ground_resolution is not None and not 0 < self.ground_resolution.size < math.inf:
@@ -288,6 +294,7 @@ class ModelMetadata:
             values["second"] = self.second.to_dict()
         limits = self.reading.value_range
         return values | {
+            "format": FORMAT if self.second is None else PAIR_FORMAT,
             "network": self.network.to_dict(),
             "classes": self.classes.to_dict(),
             "range": None if limits is None else list(limits),
@@ -305,10 +312,10 @@ class ModelMetadata:
         for key in ("format", "network", "range", "classes", "size"):
             if key not in content:
                 raise ValueError(f"`{key}` is missing")
-            if key == "format" and content[key] != FORMAT:
+            if key == "format" and content[key] not in (FORMAT, PAIR_FORMAT):
                 raise ValueError(
                     f"it has format {content[key]}, written by semiseg {content.get('semiseg')}; "
-                    f"this is {__version__}, which reads format {FORMAT}"
+                    f"this is {__version__}, which reads formats up to {PAIR_FORMAT}"
                 )
         limits = content["range"]
         if isinstance(limits, list) and len(limits) != 2:

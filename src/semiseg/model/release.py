@@ -16,10 +16,16 @@ from semiseg.core.errors import ConfigError, RunError
 from semiseg.core.files import file_sha256, read_json, write_bytes, write_json
 from semiseg.model.encoder_training import plain_key
 from semiseg.model.hub_models import local_run
-from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, NetworkSpec
+from semiseg.model.metadata import (
+    METADATA_FILE,
+    SECOND_PREFIX,
+    WEIGHTS_FILE,
+    ModelMetadata,
+    NetworkSpec,
+)
 from semiseg.model.network import Network, rebuild
 
-_NETWORK, _SECOND = "network.", "second_network."
+_NETWORK = "network."
 LOGIT_OFFSETS = "logit_offsets"
 """The name of the tensor `(C,)` that was added to the logits after the training."""
 
@@ -52,7 +58,7 @@ def save_release(folder: Path, release: Release) -> None:
     """
     weights = {f"{_NETWORK}{k}": v for k, v in release.network.state_dict().items()}
     if release.second is not None:
-        weights |= {f"{_SECOND}{k}": v for k, v in release.second.state_dict().items()}
+        weights |= {f"{SECOND_PREFIX}{k}": v for k, v in release.second.state_dict().items()}
     tensors = {
         k: v.detach().cpu().contiguous().clone() for k, v in (weights | {**release.tensors}).items()
     }
@@ -154,14 +160,14 @@ def load_release(folder: Path) -> Release:
         network = _filled(metadata.network, tensors, _NETWORK)
         second = None
         if metadata.second is not None:
-            second = _filled(metadata.second.network, tensors, _SECOND)
+            second = _filled(metadata.second.network, tensors, SECOND_PREFIX)
         _check_tensors(network, tensors)
     except Exception as error:  # a damaged file can fail in many ways
         raise RunError(
             f"The model in {folder} cannot be read ({error}). Use the version of semiseg that "
             "wrote it, or train it again."
         ) from error
-    rest = {k: v for k, v in tensors.items() if not k.startswith((_NETWORK, _SECOND))}
+    rest = {k: v for k, v in tensors.items() if not k.startswith((_NETWORK, SECOND_PREFIX))}
     return Release(network, rest, metadata, second)
 
 

@@ -16,7 +16,13 @@ from semiseg.core.errors import ConfigError
 from semiseg.core.files import HUB_PREFIX, read_json
 from semiseg.model.encoders import Normalization, normalization, resolve
 from semiseg.model.hub import find_on_hub, load_from_hub
-from semiseg.model.metadata import METADATA_FILE, WEIGHTS_FILE, ModelMetadata, WeightsRecord
+from semiseg.model.metadata import (
+    METADATA_FILE,
+    SECOND_PREFIX,
+    WEIGHTS_FILE,
+    ModelMetadata,
+    WeightsRecord,
+)
 from semiseg.model.weight_files import SUFFIXES, read_weights
 from semiseg.model.weight_fitting import Misfit, fit
 from semiseg.model.weight_names import State
@@ -161,7 +167,9 @@ def _load_run(encoder: nn.Module, name: str, run: Path) -> tuple[WeightsRecord, 
             f"{run / METADATA_FILE} cannot be read ({error}). Name another run or a file with "
             "--weights."
         ) from error
-    _load_state(encoder, name, read_weights(run / WEIGHTS_FILE).state, str(run))
+    state = read_weights(run / WEIGHTS_FILE).state
+    first = {key: value for key, value in state.items() if not key.startswith(SECOND_PREFIX)}
+    _load_state(encoder, name, first, str(run))
     network = metadata.network
     norm = Normalization.of(network.mean, network.std)
     return record_run(encoder, run, metadata.weights), norm

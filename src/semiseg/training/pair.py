@@ -10,21 +10,26 @@ A second network that is worse alone may still make the mean better, so it is no
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from semiseg.config.settings import decided
 from semiseg.config.train import TrainConfig
 from semiseg.core.choices import PAIR, Candidate, Choice
+from semiseg.core.scores import Adjustment
 from semiseg.core.text import percent, plural
 from semiseg.evaluation.choice import (
+    Chosen,
     ImageCounts,
     Images,
     PixelSums,
@@ -35,14 +40,18 @@ from semiseg.evaluation.choice import (
 from semiseg.evaluation.logit_adjustment import offset
 from semiseg.evaluation.metrics import confusion_matrix
 from semiseg.evaluation.shapes import ShapeCounts, count_shapes
+from semiseg.inference.device import torch_device
 from semiseg.inference.pair import pair_segmenter
+from semiseg.inference.reading import Maps
 from semiseg.inference.scenes import Scenes, segmenter
 from semiseg.inference.sliding import Segmenter
-from semiseg.model.metadata import ModelMetadata, SecondNetworkSpec
+from semiseg.model.metadata import SecondNetworkSpec
+from semiseg.model.network import Network
 from semiseg.model.release import LOGIT_OFFSETS, Release, load_release
 from semiseg.training.data import TrainingData
 from semiseg.training.module import TrainingModule
-from semiseg.training.val_counts import read_counts
+from semiseg.training.stage import pair_folder
+from semiseg.training.val_counts import read_counts, write_counts
 
 Members = tuple[int, int]
 """A candidate of the last stage and one of the second network, by their positions."""
@@ -94,13 +103,14 @@ class PairChoice:
         single = self.own if self.first is None else self.first.joined(self.own)
         before = len(single.candidates) - len(self.own.candidates)
 
-        def rule(joined: ImageCounts, images: Images) -> int:
+        def rule(joined: ImageCounts, images: Images) -> Chosen:
             members = self.members(images)
             alone, both = before + members[0], len(single.candidates) + pairs.index(members)
             last = _unless_better(joined, [alone], both, images)
-            return _unless_better(joined, range(before), last, images)
+            return Chosen(_unless_better(joined, range(before), last, images), last)
 
-        return cross_fit(single.joined(counts), names, rule)
+        choice, sums = cross_fit(single.joined(counts), names, rule)
+        return replace(choice, alone_miou=self.own.score(pairs[0][0])), sums
 
 
 def _unless_better(counts: ImageCounts, earlier: Sequence[int], last: int, images: Images) -> int:
@@ -126,30 +136,40 @@ class PairResult(NamedTuple):
         sums: the sums to report.
         own: the candidate of the last stage in the pair of all images.
         second: the second network, with its logit adjustment.
-        size: the short side at the working size of the pair, in pixels.
+        spec: what the metadata say about it.
         confusion: `(C, C)` int64, the confusion matrix of the pair on all images.
         shapes: its areas, boundaries and objects on all images.
+        seconds: how long it took to score the pairs.
     """
 
     choice: Choice
     sums: PixelSums
     own: Candidate
-    second: Release
-    size: int
+    second: Network
+    spec: SecondNetworkSpec
     confusion: Tensor
     shapes: ShapeCounts
+    seconds: float
 
-    def joined(self, own: Release, first_size: int) -> Release:
+    def joined(self, own: Release) -> Release:
         """The pair as one model.
 
         Args:
             own: the model of the last stage.
-            first_size: the short side at its working size, in pixels.
         """
-        other = self.second.metadata
-        spec = SecondNetworkSpec(network=other.network, size=other.size, first_size=first_size)
-        metadata: ModelMetadata = replace(own.metadata, size=self.size, second=spec, which=PAIR)
-        return own._replace(metadata=metadata, second=self.second.network)
+        size = max(self.spec.size, self.spec.first_size)
+        metadata = replace(
+            own.metadata,
+            size=size,
+            second=self.spec,
+            which=PAIR,
+            adjustment=self.adjustment(),
+        )
+        return own._replace(metadata=metadata, second=self.second)
+
+    def adjustment(self) -> Adjustment:
+        """The adjustment of the first network; what the pair is without it was not measured."""
+        return Adjustment(self.own.strength, None)
 
 
 def judge_pair(
@@ -172,35 +192,42 @@ def judge_pair(
 
     Raises:
         RunError: a file of the second network cannot be read.
+        OSError: a file cannot be written.
     """
+    started = time.monotonic()
     names = [sample.name for sample in data.split.val]
+    # The second network has one network, the student of `supervised`, with several adjustments.
     other = read_counts(second, names, len(module.names))
-    choice = PairChoice(own, other, first)
-    pairs = choice.pairs(names)
+    candidates = PairChoice(own, other, first)
+    pairs = candidates.pairs(names)
     logger.info("scoring the mean of both networks on the %s of val", plural(len(names), "image"))
     release = load_release(second)
-    release.network.to(module.method.student.mean.device)
     release.network.add_to_logits(-release.tensors[LOGIT_OFFSETS])
-    weights, classes = module.method.class_weights, len(module.names)
-    own_offsets, other_offsets = (
-        [offset(weights, classes, one.strength) for one in counts.candidates]
-        for counts in (own, other)
-    )
-    networks = module.method.networks()
+    # The trainer has moved the module to the CPU by now.
+    device = torch_device(config.machine.accelerator)
+    networks = {name: one.to(device) for name, one in module.method.networks().items()}
+    module.method.eval()
     size = decided(config.views.size)
+    scorer = _Scorer(
+        {name: segmenter(network, size) for name, network in networks.items()},
+        segmenter(release.network.to(device), release.metadata.size),
+    )
+    weights, classes = module.method.class_weights, len(module.names)
     models = [
-        pair_segmenter(
-            segmenter(networks[own.candidates[i].network], size),
-            segmenter(release.network, release.metadata.size),
-            (own_offsets[i].numpy(), other_offsets[j].numpy()),
+        scorer.pair(
+            own.candidates[i].network,
+            offset(weights, classes, own.candidates[i].strength),
+            offset(weights, classes, other.candidates[j].strength),
         )
         for i, j in pairs
     ]
-    module.method.eval()
     scenes = Scenes(data.split.val, data.folder.classes, models[0].size, config.data.reading)
-    candidates = tuple(replace(own.candidates[i], network=PAIR) for i, _ in pairs)
-    counts, confusion, shapes = _score(models, scenes, candidates, own.true)
-    found, sums = choice.cross_fit(names, pairs, counts)
+    labels = tuple(replace(own.candidates[i], network=PAIR) for i, _ in pairs)
+    counts, confusion, shapes = scorer.score(models, scenes, labels, own.true)
+    folder = pair_folder(config.out)
+    folder.mkdir(exist_ok=True)
+    write_counts(folder, names, counts.only([0]))
+    choice, sums = candidates.cross_fit(names, pairs, counts)
     i, j = pairs[0]
     logger.info(
         "mIoU on val: the mean of both networks %s, the network of the last stage alone %s, the "
@@ -209,30 +236,80 @@ def judge_pair(
         percent(own.score(i)),
         percent(other.score(j)),
     )
-    release.network.add_to_logits(other_offsets[j])
-    return PairResult(found, sums, own.candidates[i], release, models[0].size, confusion, shapes)
+    strength = other.candidates[j].strength
+    release.network.add_to_logits(offset(weights, classes, strength))
+    spec = SecondNetworkSpec(
+        network=release.metadata.network,
+        size=release.metadata.size,
+        first_size=size,
+        strength=strength,
+    )
+    seconds = time.monotonic() - started
+    return PairResult(
+        choice, sums, own.candidates[i], release.network, spec, confusion, shapes, seconds
+    )
 
 
-def _score(
-    models: Sequence[Segmenter],
-    scenes: Scenes,
-    candidates: tuple[Candidate, ...],
-    true: np.ndarray,
-) -> tuple[ImageCounts, Tensor, ShapeCounts]:
-    """The counts of some models on `val`; the confusion matrix and the shapes of the first one."""
-    classes = true.shape[1]
-    nothing = np.zeros((1, classes), np.float32)
-    predicted, common = (np.zeros((len(models), *true.shape), np.int32) for _ in range(2))
-    confusion = torch.zeros(classes, classes, dtype=torch.long)
-    shapes = ShapeCounts.zeros(classes)
-    for number in range(len(scenes)):
-        image, mask = scenes[number]
-        size = mask.shape[0], mask.shape[1]
-        for k, model in enumerate(models):
-            labels = model.labels(image.numpy(), size, nothing)[0]
-            table = confusion_matrix(torch.from_numpy(labels), mask, classes)
-            predicted[k, number], common[k, number] = table.sum(dim=0), table.diagonal()
-            if k == 0:
-                confusion += table
-                shapes = shapes.plus(count_shapes(labels, mask.numpy(), classes))
-    return ImageCounts(candidates, true, predicted, common), confusion, shapes
+class _Scorer:
+    """Scores several pairs; each network sees each image once.
+
+    Args:
+        networks: the networks of the last stage, by name.
+        second: the second network.
+    """
+
+    def __init__(self, networks: Mapping[str, Segmenter], second: Segmenter) -> None:
+        self._memory: dict[tuple[int, bytes], Maps] = {}
+        self._networks = {name: self._remembering(one) for name, one in networks.items()}
+        self._second = self._remembering(second)
+
+    def pair(self, name: str, own_offset: Tensor, second_offset: Tensor) -> Segmenter:
+        """A network of the last stage and the second one, with what is added to their logits."""
+        offsets = own_offset.numpy(), second_offset.numpy()
+        return pair_segmenter(self._networks[name], self._second, offsets)
+
+    def score(
+        self,
+        models: Sequence[Segmenter],
+        scenes: Scenes,
+        candidates: tuple[Candidate, ...],
+        true: NDArray[np.int32],
+    ) -> tuple[ImageCounts, Tensor, ShapeCounts]:
+        """The counts of pairs; the confusion matrix and the shapes of the first one.
+
+        Args:
+            models: the pairs.
+            scenes: the images.
+            candidates: what the pairs are called.
+            true: `(N, C)`, the true pixels of each class in each image.
+        """
+        classes = true.shape[1]
+        nothing = np.zeros((1, classes), np.float32)
+        predicted, common = (np.zeros((len(models), *true.shape), np.int32) for _ in range(2))
+        confusion = torch.zeros(classes, classes, dtype=torch.long)
+        shapes = ShapeCounts.zeros(classes)
+        for number in range(len(scenes)):
+            self._memory.clear()
+            image, mask = scenes[number]
+            size = mask.shape[0], mask.shape[1]
+            for k, model in enumerate(models):
+                labels = model.labels(image.numpy(), size, nothing)[0]
+                table = confusion_matrix(torch.from_numpy(labels), mask, classes)
+                predicted[k, number], common[k, number] = table.sum(dim=0), table.diagonal()
+                if k == 0:
+                    confusion += table
+                    shapes = shapes.plus(count_shapes(labels, mask.numpy(), classes))
+        return ImageCounts(candidates, true, predicted, common), confusion, shapes
+
+    def _remembering(self, segment: Segmenter) -> Segmenter:
+        """The same network, whose outputs for an image are kept until the next image."""
+        forward = segment.forward
+
+        def remembered(images: NDArray[np.uint8]) -> Maps:
+            key = id(segment), hashlib.blake2b(images.tobytes(), digest_size=16).digest()
+            if key not in self._memory:
+                self._memory[key] = forward(images)
+            return self._memory[key]
+
+        segment.forward = remembered
+        return segment

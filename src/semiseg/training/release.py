@@ -114,6 +114,7 @@ def release(
         first = read_counts(first_stage, images, len(names))
     if second is not None and config.settings.releases_second and not is_stage:
         pair = judge_pair(config, data, module, counts, first, second)
+        others += pair.seconds
     if pair is None:
         choice, sums = cross_fit(counts if first is None else first.joined(counts), images)
     else:
@@ -123,8 +124,9 @@ def release(
         model = _model_of_first_stage(first_stage, earlier[0])
     elif pair is not None and choice.is_pair:
         single = _own_model(config, data, module, outcome, pair.own, earlier, second)
-        model = single._replace(
-            release=pair.joined(single.release, decided(config.views.size)),
+        model = _Chosen(
+            pair.joined(single.release),
+            pair.adjustment(),
             shapes=shape_scores(pair.shapes, names, foreground(names)),
             confusion=_confusion_csv(names, pair.confusion.tolist()),
         )

@@ -5,6 +5,7 @@ RUN/
   stages/1/   a complete run folder: the first stage, on the labeled images
   stages/2/   the second stage, if it is not the last one, and so on
   stages/second/   the network of `--second-encoder`, which labels images too; it is trained first
+  stages/both/     the counts of the mean of both networks on val, with `--second-released`
   ...         the last stage is the run itself
 ```
 
@@ -21,6 +22,7 @@ from semiseg.config.methods import default_settings
 from semiseg.config.settings import decided
 from semiseg.config.stages import divide_steps, stage_name
 from semiseg.config.train import TrainConfig, group_of
+from semiseg.core.choices import PAIR
 from semiseg.core.text import plural
 
 STAGES = "stages"
@@ -102,6 +104,11 @@ def stage_folder(run: Path, number: int) -> Path:
 def second_folder(run: Path) -> Path:
     """The run folder of the second network of a run."""
     return run / STAGES / _SECOND
+
+
+def pair_folder(run: Path) -> Path:
+    """The folder of what was counted for the mean of both networks of a run."""
+    return run / STAGES / PAIR
 
 
 def run_of_stage(out: Path) -> Path | None:

@@ -16,7 +16,7 @@ from semiseg.training.labeling.second import SECOND_ENCODER
 from semiseg.training.labeling.store import read_details, read_names
 from semiseg.training.labels_in_use import LabelsInUse, read_in_use
 from semiseg.training.run_folder import CHECKPOINTS, SCORES, finished
-from semiseg.training.stage import Stage
+from semiseg.training.stage import Stage, pair_folder
 from semiseg.training.stored_labels import LABELS
 from semiseg.training.val_counts import read_counts
 
@@ -81,9 +81,9 @@ def results_of_stages(stages: Sequence[Stage], scores: Scores) -> tuple[StageRes
     first = scores.choice.first_stage
     reached = [(one.steps, one.choice.miou) for one in earlier]
     steps = scores.steps - sum(one.steps for one in earlier)
-    reached.append((steps, scores.choice.miou if first is None else first.last_miou))
-    if scores.choice.is_pair:  # the score of the last stage alone is nowhere
-        reached[-1] = (steps, None)
+    last = scores.choice.miou if first is None else first.last_miou
+    alone = scores.choice.alone_miou  # of the last stage without the second network
+    reached.append((steps, last if alone is None else alone))
     own = [
         _result(stage, steps, miou) for stage, (steps, miou) in zip(stages, reached, strict=True)
     ]
@@ -165,10 +165,10 @@ def log_middle_stages(
         for one in results
     )
     logger.info("mIoU of the model of each stage on val: %s", listed)
-    if scores.choice.is_pair:  # the pair has both, and a middle stage is hardly better
-        return
     classes = last.true.shape[1]
     released = last
+    if scores.choice.is_pair:
+        released = read_counts(pair_folder(stages[-1].run.out), images, classes)
     if scores.choice.is_first_stage:
         released = read_counts(stages[0].config.out, images, classes)
     others = {stage.config.out: f"stage {stage.number}" for stage in stages[1:-1]}
@@ -181,8 +181,7 @@ def log_middle_stages(
         if choice.is_first_stage and choice.first_stage is not None:
             logger.warning(
                 "%s has mIoU %s on val, better than the released model (%s) by more than one "
-                "standard error (%s). Only stage 1 and the last stage are candidates for the "
-                "release; %s holds the model of %s",
+                "standard error (%s). It is no candidate for the release; %s holds the model of %s",
                 title,
                 percent(choice.first_stage.miou),
                 percent(choice.first_stage.last_miou),

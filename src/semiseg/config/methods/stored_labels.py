@@ -62,13 +62,14 @@ class StagedSettings(StoredLabelSettings):
     the whole run, and its labels about as much."""
     second_scale: Positive = 1.0
     """The working size of the second network, as a factor on `size`. A vision transformer sees
-    patches of 14 or 16 pixels, so small images leave it few of them; with a scale of 2 it has four
-    times as many, and takes four times as long."""
+    patches of 14 or 16 pixels, so small images leave it few of them. With a scale of 2 it has four
+    times as many, and its steps and labels take four times as long. On a CPU it then caches the
+    features of fewer views: 32, divided by the square of the scale, and 8 at least."""
     second_released: bool = False
     """Release both networks as one model, whose probabilities are the mean of theirs. It is often
     better than each of them, since they err at different places, and takes as long as both. Where
-    the mean is worse on `val` than the first network by more than one standard error, that one is
-    released alone."""
+    the mean is worse on `val` by more than one standard error than the network of the last stage,
+    that one is released alone, and stage 1 where it is better than this choice by as much."""
 
     @property
     def shares_of_stages(self) -> tuple[float, ...]:
