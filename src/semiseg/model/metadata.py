@@ -312,7 +312,8 @@ class ModelMetadata:
         for key in ("format", "network", "range", "classes", "size"):
             if key not in content:
                 raise ValueError(f"`{key}` is missing")
-            if key == "format" and content[key] not in (FORMAT, PAIR_FORMAT):
+            expected = FORMAT if content.get("second") is None else PAIR_FORMAT
+            if key == "format" and content[key] != expected:
                 raise ValueError(
                     f"it has format {content[key]}, written by semiseg {content.get('semiseg')}; "
                     f"this is {__version__}, which reads formats up to {PAIR_FORMAT}"
