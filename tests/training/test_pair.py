@@ -124,14 +124,14 @@ def test_a_large_image_is_segmented_in_windows_of_the_larger_network() -> None:
         np.testing.assert_allclose(both.probabilities, alone.probabilities, atol=2e-3)
 
 
-def test_similarities_are_those_of_the_first_network() -> None:
+def test_a_pair_has_no_labels_from_representation_space() -> None:
+    """They would differ from its labels where the second network corrects the first one."""
     near = np.zeros((1, 2, 4, 4), np.float32)
     near[:, 1] = 1
     first = Segmenter(lambda _: Maps(np.zeros((1, 2, 4, 4), np.float32), near), 16, None)
     prediction = next(pair_segmenter(first, constant(32, 0.9))([Image.new("RGB", (32, 32))]))
-    assert prediction.nearest is not None
+    assert prediction.nearest is None
     assert (prediction.mask == 0).all()
-    assert (prediction.nearest == 1).all()
 
 
 NAMES = [f"image {i}" for i in range(8)]
@@ -222,7 +222,8 @@ def test_the_released_pair_says_what_both_networks_say(run: Path, tiny_folder: P
     found = model.predict(file, probabilities=True)
     np.testing.assert_array_equal(found.mask, expected.mask)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
-    assert found.nearest is not None  # the first network has prototypes
+    assert found.nearest is None  # the prototypes are those of the first network alone
+    assert not model.two_spaces
     alone = next(other([image], probabilities=True))
     assert np.abs(found.probabilities - alone.probabilities).max() > 1e-3
 
@@ -276,6 +277,7 @@ def test_a_pair_is_shared_and_goes_on_training(
     image = Image.open(sample.image).convert("RGB")
     expected = semiseg.load(run, "cpu").segment.averaged(image, (1.0, 1.25), (48, 64))
     np.testing.assert_array_equal(labels.read(sample).label, expected.mask)
+    assert labels.read(sample).agreement.all()
     words |= {"encoder": TINY_VIT, "weights": run}
     with pytest.raises(ConfigError, match="fit"):  # its encoder is the first one
         semiseg.train(tiny_folder, out=tmp_path / "other", **words)

@@ -52,10 +52,10 @@ def _second_reasons(config: TrainConfig, facts: Facts) -> dict[str, Reason]:
         return {}
     steps = second.steps(decided(config.schedule.steps))
     text = f"before stage 1 its decoder learns from {facts.labeled} masks for {steps} steps, on "
-    text += "frozen features; then the mean of both networks labels images, unless it is worse on "
-    text += "val by more than one standard error"
+    text += "frozen features; then the mean of both networks labels images, unless the second one "
+    text += "is worse on val by more than one standard error"
     if config.settings.releases_second:
-        text += "; both are released as one model, unless one network alone is better on val"
+        text += "; both are released as one model, unless the last stage or stage 1 is better"
     reasons = {"second_encoder": Reason("user", text, is_consequence=True)}
     if facts.second is not None and facts.second.weights:
         origin = Reason("default", facts.second.weights, is_consequence=True)

@@ -1,9 +1,11 @@
 """A model of two networks as a `Segmenter`: its probabilities are the mean of those of both.
 
 Two networks of different kinds err at different places, so their mean is often better than each of
-them.
-Each network sees the image at its own working size. The working size of the model is the larger of
-the two, so that the network with the finer map loses no detail.
+them. Each network sees the image at its own working size. The working size of the model is the
+larger of the two, so that the network with the finer map loses no detail.
+
+Such a model gives no labels from representation space. They would be those of the first network,
+and differ exactly where the second one corrects it.
 """
 
 from __future__ import annotations
@@ -46,11 +48,13 @@ def release_segmenter(release: Release, device: str) -> Segmenter:
         device: the device, as torch names it.
     """
     metadata, second = release.metadata, release.second
-    own = segmenter(release.network.to(device), metadata.first_size, release.tensors)
+    network = release.network.to(device)
     if metadata.second is None or second is None:
-        return own
-    other = segmenter(second.to(device), metadata.second.size)
-    return pair_segmenter(own, other)
+        return segmenter(network, metadata.size, release.tensors)
+    return pair_segmenter(
+        segmenter(network, metadata.first_size),
+        segmenter(second.to(device), metadata.second.size),
+    )
 
 
 def pair_segmenter(
@@ -61,7 +65,7 @@ def pair_segmenter(
     """Two networks with the same classes as one model.
 
     Args:
-        first: runs the first network; its labels from representation space are those of the model.
+        first: runs the first network.
         second: runs the second one.
         offsets: what is added to the logits of each, `(C,)` or one number.
     """
@@ -72,41 +76,32 @@ def pair_segmenter(
     ]
 
     def forward(images: Images) -> Maps:
-        return mean_of([maps_of(member, images) for member in members])
+        mean = np.mean([probabilities(member, images) for member in members], axis=0)
+        return Maps(log_of(mean), None)
 
     crop = None if large.window is None else large.window // 2
     return Segmenter(forward, large.size, crop, large.multiple, large.arithmetic, large.batch)
 
 
-def maps_of(member: Member, images: Images) -> Maps:
-    """What one network of a pair says, with cells and logarithms of probabilities as the pair has.
+def probabilities(member: Member, images: Images) -> NDArray[Any]:
+    """What one network of a pair says, for the cells of the pair.
 
     Args:
         member: the network.
         images: `(B, N, h, w)` uint8 at the working size of the model.
+
+    Returns:
+        `(B, C, ceil(h/4), ceil(w/4))`.
     """
     sides = images.shape[-2:]
     if member.factor == 1:
-        maps = member.segment.forward(images)
-        return Maps(log_of(probabilities_of(maps.logits + member.offset)), maps.similarity)
+        return probabilities_of(member.segment.forward(images).logits + member.offset)
     own = [max(1, round(member.factor * side)) for side in sides]
     # Channels-last bytes are several times as fast as other ones.
     packed = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
     small = F.interpolate(packed, own, mode="bilinear", antialias=True, align_corners=False)
     maps = member.segment.forward(np.ascontiguousarray(small.numpy()))
-    similarity = None if maps.similarity is None else _placed(maps.similarity, own, sides)
-    probabilities = probabilities_of(maps.logits + member.offset)
-    return Maps(log_of(_placed(probabilities, own, sides)), similarity)
-
-
-def mean_of(members: Sequence[Maps]) -> Maps:
-    """The mean of the probabilities of both networks; the similarity is that of the first one.
-
-    Args:
-        members: from `maps_of`.
-    """
-    mean = np.mean([np.exp(maps.logits) for maps in members], axis=0)
-    return Maps(log_of(mean), members[0].similarity)
+    return _placed(probabilities_of(maps.logits + member.offset), own, sides)
 
 
 def _placed(maps: NDArray[Any], own: Sequence[int], sides: Sequence[int]) -> Floats:

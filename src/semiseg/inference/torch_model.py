@@ -34,7 +34,7 @@ class Model(Predictor, ModelHubMixin):
         self.release = release
         self.network = release.network.to(device)
         segment = release_segmenter(release, device)
-        two_spaces = prototypes_of(release.tensors)[0] is not None
+        two_spaces = release.second is None and prototypes_of(release.tensors)[0] is not None
         super().__init__(release.metadata, segment, two_spaces, device)
         # The client writes this as config.json. semiseg itself reads model.json.
         self._hub_mixin_config = {"library_name": "semiseg", "version": __version__}

@@ -49,10 +49,10 @@ class StagedSettings(StoredLabelSettings):
     optimizer. The stages after the first then share one schedule of the learning rates: these
     rise once more, and fall to 0 at the end of the last stage."""
     second_encoder: str | None = None
-    """A second network that judges the labels, by its encoder, such as `vit_small_patch14_dinov2`.
+    """A second network that labels images too, by its encoder, such as `vit_small_patch14_dinov2`.
     Before any image is labeled, its decoder learns from the labeled images on the features of the
     frozen encoder. A stored label is then that of the mean of the probabilities of both networks.
-    Choose an encoder of another kind than `encoder`, which errs elsewhere."""
+    Choose an encoder of another kind than `encoder`, since it makes errors in other places."""
     second_weights: str = AUTO
     """The pretrained weights of the second encoder, as for `weights`: `auto` or `hub`, a tag, a
     repository such as `hf-hub:OWNER/NAME`, a file, or the folder of a finished run."""
@@ -63,13 +63,13 @@ class StagedSettings(StoredLabelSettings):
     second_scale: Positive = 1.0
     """The working size of the second network, as a factor on `size`. A vision transformer sees
     patches of 14 or 16 pixels, so small images leave it few of them. With a scale of 2 it has four
-    times as many, and its steps and labels take four times as long. On a CPU it then caches the
-    features of fewer views: 32, divided by the square of the scale, and 8 at least."""
+    times as many, and takes three to five times as long. On a CPU it then caches features of fewer
+    views: 32, divided by the square of the scale, and 8 at least."""
     second_released: bool = False
-    """Release both networks as one model, whose probabilities are the mean of theirs. It is often
-    better than each of them, since they err at different places, and takes as long as both. Where
-    the mean is worse on `val` by more than one standard error than the network of the last stage,
-    that one is released alone, and stage 1 where it is better than this choice by as much."""
+    """Release both networks as one model, whose probabilities are the mean of theirs. A prediction
+    takes as long as with both. If the mean is worse on `val` by more than one standard error than
+    the network of the last stage, that one is released alone. If stage 1 is better than this choice
+    by more than one standard error, stage 1 is released."""
 
     @property
     def shares_of_stages(self) -> tuple[float, ...]:
