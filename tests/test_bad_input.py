@@ -465,6 +465,7 @@ def refit(text, rng):
 
 
 @cases(200)
+@pytest.mark.variants
 def test_a_garbled_text_is_refused_by_its_name_or_read(tmp_path_factory, seed):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:

@@ -877,6 +877,7 @@ def test_a_broken_run_is_reported(trained, tiny_folder, tmp_path):
         semiseg.compare(tiny_folder, methods="supervised,css", labels="2", out=out)
 
 
+@pytest.mark.variants
 @pytest.mark.slow
 def test_real_runs_from_the_command_line(masks_only, tmp_path, capsys):
     out = tmp_path / "out"

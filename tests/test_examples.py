@@ -34,6 +34,7 @@ def test_two_students_learn_in_a_loop_of_one_s_own():
     assert 0.5 < example("two_students")(steps=12, size=32) < 1
 
 
+@pytest.mark.programs
 @pytest.mark.slow
 def test_a_consistency_method_trains_and_predicts(tmp_path):
     scores = example("consistency")(tmp_path, TINY)
@@ -41,6 +42,7 @@ def test_a_consistency_method_trains_and_predicts(tmp_path):
     assert all(score is not None for score in scores.values())
 
 
+@pytest.mark.programs
 @pytest.mark.slow
 def test_students_learn_from_the_labels_of_the_round_before(tmp_path, capsys):
     scores = example("stored_labels")(tmp_path, TINY, rounds=1)
@@ -48,6 +50,7 @@ def test_students_learn_from_the_labels_of_the_round_before(tmp_path, capsys):
     assert "round 1: 28 images have stored labels" in capsys.readouterr().out
 
 
+@pytest.mark.programs
 @pytest.mark.slow
 def test_a_comparison_gives_gains_over_supervised(tmp_path, capsys):
     gains = example("comparison")(tmp_path, TINY, methods="supervised,css", seeds="0")

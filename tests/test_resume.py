@@ -192,7 +192,7 @@ def test_a_finished_run_is_left_as_it_is(capsys, tiny_folder, whole):
             marks=pytest.mark.variants,
         ),
         ["--method", "supervised"],
-        ["--method", "css", "--accumulate", "2"],
+        pytest.param(["--method", "css", "--accumulate", "2"], marks=pytest.mark.variants),
     ],
     ids=str,
 )

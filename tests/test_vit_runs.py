@@ -133,6 +133,7 @@ print(*(int(model.predict(sys.argv[2]).mask.sum()) for model in loaded))
 """
 
 
+@pytest.mark.variants
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [TINY_EVA], indirect=True)
 def test_another_process_loads_the_exported_folder(run, photos, tmp_path):

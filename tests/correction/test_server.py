@@ -248,6 +248,7 @@ def test_unknown_images_and_broken_files_are_no_traceback(client, corrections):
     assert str(corrections.content.items[2].mask) in answer.json()["error"]
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 def test_after_ctrl_c_the_next_commands_are_printed(folder, tiny_run):
     states = States(folder)

@@ -246,6 +246,7 @@ def write_blocks(root: Path, split: str, lights: list[float], first: int) -> Non
             Image.fromarray(pixels).save(file)
 
 
+@pytest.mark.variants
 @pytest.mark.slow
 def test_the_student_of_an_oracle_comes_near_a_training_on_all_masks(
     tmp_path: Path, log: pytest.LogCaptureFixture
