@@ -7,8 +7,8 @@ seeds on three data sets. Runs with the same seed have the same labeled images a
 All variants take about the same time: `--units` counts it in steps of `supervised`, and `VARIANTS`
 says what the steps of each cost. The score is the mean IoU of the averaged model (of the
 student, where there is no average) without logit adjustment, its mean over the last three of ten
-validations, and no choice between these is made; `--released` compares the cross-fitted scores of
-the released models. But these images are the `val` of the runs, so
+validations, and no choice between these is made. Beside a variant that releases two networks, it is
+the cross-fitted score of what each run released. But these images are the `val` of the runs, so
 methods with stages choose on them which model labels the images of the next stage. The table
 shows the paired gain over `supervised` with its interval over all runs, and the share of the gap
 to `all masks` that it is.
@@ -302,9 +302,9 @@ def table(names: Sequence[str], a: argparse.Namespace) -> Iterator[str]:
         }
         for variant in dict.fromkeys([BASELINE, BEST, *names])
     }
-    # A pair of networks is scored once, with its adjustment; then all are compared so.
+    # A pair of networks is scored once, with its adjustment. Beside it, the others are too.
     has_pairs = any(VARIANTS[name].settings.get("second_released") for name in names)
-    score = released_of if a.released or has_pairs else score_of
+    score = released_of if has_pairs else score_of
     yield from lines_of(names, finished, a.sets, BASELINE, BEST, score)
     shown = [row for variant in names for row in finished[variant].values()]
     commits = {row.commit for row in shown}
@@ -401,9 +401,6 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--units", type=int, default=UNITS, help="steps of supervised")
     parser.add_argument("--size", type=int, default=SIZE)
-    parser.add_argument(
-        "--released", action="store_true", help="compare the cross-fitted scores of the releases"
-    )
     parser.add_argument("--dinov2", type=Path, help="a file with the weights of DINOv2-S")
     a = parser.parse_args()
     a.sets = read_sets(a.sets)

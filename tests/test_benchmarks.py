@@ -288,12 +288,7 @@ def test_the_benchmark_of_gpus_leaves_out_what_the_time_does_not_allow(run_gpu):
 def test_rows_of_another_number_of_labels_or_another_commit_are_told_apart(script, tmp_path):
     screen = script("screen")
     a = SimpleNamespace(
-        sets={"one": 2},
-        seeds=[0, 1],
-        rows=tmp_path / "rows.jsonl",
-        units=30,
-        size=48,
-        released=False,
+        sets={"one": 2}, seeds=[0, 1], rows=tmp_path / "rows.jsonl", units=30, size=48
     )
 
     def keys():
@@ -310,6 +305,17 @@ def test_rows_of_another_number_of_labels_or_another_commit_are_told_apart(scrip
     assert row == "| css | 50.0 |  |  | 2 | 1 |"
     assert "several commits: commit0, commit1" in note
     assert "several processors (cpu0, cpu1)" in last
+    pair = screen.settings_of(screen.VARIANTS["css-stored, both"], "one", a)
+    few = screen.settings_of(screen.VARIANTS["supervised"], "one", a)
+    with a.rows.open("a") as lines:
+        for words, score, released in [(few, 40.0, 45.0), (pair, 52.0, 52.0)]:
+            key = screen.key_of("one", 0, words)
+            row = screen.Row(key, "one", 0, words, score, released, 1.0, "commit0", "cpu0")
+            lines.write(f"{json.dumps(row._asdict())}\n")
+    table = list(screen.table(["supervised", "css-stored, both"], a))
+    assert table[2].startswith("| supervised | 45.0 |")  # what was released, beside a pair
+    assert table[3].startswith("| css-stored, both | 52.0 | +7.0 |")
+    assert list(screen.table(["supervised"], a))[2].startswith("| supervised | 40.0 |")
     a.sets = {"one": 3}
     assert not set(keys()[1]) & set(own)
     *_, row = screen.table(["css"], a)

@@ -169,14 +169,14 @@ def test_which_model_is_released(own: int, both: int, first: int | None, release
     pairs = choice.pairs(NAMES)
     assert pairs == ((0, 0),)
     counts = counts_of(wavy(both), PAIR).in_stage(2)
-    found, sums = choice.cross_fit(NAMES, pairs, counts)
-    assert found.chosen.network == released
-    assert found.is_pair == (released == PAIR)
-    assert found.is_first_stage == (released == "first")
-    assert (found.first_stage is None) == (first is None)
-    assert found.alone_miou == counts_of(wavy(own)).score(0)
-    if found.first_stage is not None:  # stage 1 had to beat the better of the two
-        assert found.first_stage.last_miou == counts_of(wavy(max(own, both))).score(0)
+    outcome, sums = choice.cross_fit(NAMES, pairs, counts)
+    assert outcome.chosen.network == released
+    assert outcome.is_pair == (released == PAIR)
+    assert outcome.is_first_stage == (released == "first")
+    assert (outcome.first_stage is None) == (first is None)
+    assert outcome.alone_miou == counts_of(wavy(own)).score(0)
+    if outcome.first_stage is not None:  # stage 1 had to beat the better of the two
+        assert outcome.first_stage.last_miou == counts_of(wavy(max(own, both))).score(0)
     expected = {"first": first, PAIR: both, "student": own}[released]
     assert expected is not None
     assert sums.common.sum() == sum(wavy(expected))
@@ -187,8 +187,8 @@ def test_each_half_is_scored_with_what_the_other_half_chooses() -> None:
     own, both = [70] * 8, wavy(50)[:4] + wavy(90)[:4]
     choice = PairChoice(counts_of(own).in_stage(2), counts_of(own, "other"), None)
     pairs = choice.pairs(NAMES)
-    found, sums = choice.cross_fit(NAMES, pairs, counts_of(both, PAIR).in_stage(2))
-    assert [found.first_half.network, found.second_half.network] == ["student", PAIR]
+    outcome, sums = choice.cross_fit(NAMES, pairs, counts_of(both, PAIR).in_stage(2))
+    assert [outcome.first_half.network, outcome.second_half.network] == ["student", PAIR]
     assert sums.common.sum() == sum(wavy(50)[:4]) + 4 * 70
 
 
@@ -219,13 +219,13 @@ def test_the_released_pair_says_what_both_networks_say(run: Path, tiny_folder: P
     file = load_dataset(tiny_folder).val[0].image
     image = Image.open(file).convert("RGB")
     expected = next(pair_segmenter(own, other)([image], probabilities=True))
-    found = model.predict(file, probabilities=True)
-    np.testing.assert_array_equal(found.mask, expected.mask)
-    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
-    assert found.nearest is None  # the prototypes are those of the first network alone
+    prediction = model.predict(file, probabilities=True)
+    np.testing.assert_array_equal(prediction.mask, expected.mask)
+    np.testing.assert_allclose(prediction.probabilities, expected.probabilities, atol=1e-5)
+    assert prediction.nearest is None  # the prototypes are those of the first network alone
     assert not model.two_spaces
     alone = next(other([image], probabilities=True))
-    assert np.abs(found.probabilities - alone.probabilities).max() > 1e-3
+    assert np.abs(prediction.probabilities - alone.probabilities).max() > 1e-3
 
 
 def semiseg_maps(network: torch.nn.Module, images: np.ndarray) -> Maps:

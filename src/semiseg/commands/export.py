@@ -94,7 +94,7 @@ def export(settings: ExportSettings) -> Export:
         raise RunError(f"{existing} exists. Choose another --out, or replace it (--overwrite).")
     release = load_release(run)
     if form.suffix:
-        require_one_network(release)
+        _require_one_network(release)
     images = None
     if settings.precision != "fp32":
         images = images_of(run, settings.data, settings.precision)
@@ -152,7 +152,7 @@ def _write(
     return *result, cost
 
 
-def require_one_network(release: Release) -> None:
+def _require_one_network(release: Release) -> None:
     """Refuse a model of two networks for a file, which holds one.
 
     Raises:

@@ -10,7 +10,6 @@ and differ exactly where the second one corrects it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +17,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from semiseg.core.types import STRIDE
-from semiseg.inference.reading import Floats, Maps, interpolation
+from semiseg.inference.reading import Floats, Maps
 from semiseg.inference.scenes import segmenter
-from semiseg.inference.sliding import Segmenter, cell_centers, log_of, probabilities_of
+from semiseg.inference.sliding import (
+    Segmenter,
+    at_places,
+    cell_centers,
+    log_of,
+    probabilities_of,
+)
 from semiseg.inference.views import Images
 from semiseg.model.release import Release
 
@@ -101,23 +105,5 @@ def probabilities(member: Member, images: Images) -> NDArray[Any]:
     packed = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
     small = F.interpolate(packed, own, mode="bilinear", antialias=True, align_corners=False)
     maps = member.segment.forward(np.ascontiguousarray(small.numpy()))
-    return _placed(probabilities_of(maps.logits + member.offset), own, sides)
-
-
-def _placed(maps: NDArray[Any], own: Sequence[int], sides: Sequence[int]) -> Floats:
-    """Maps of an image at one size, for the cells of the same image at another size.
-
-    Args:
-        maps: `(B, C, ceil(h/4), ceil(w/4))`.
-        own: height and width `(h, w)` of the image as the network saw it.
-        sides: those of the image as the model sees it, `(H, W)`.
-
-    Returns:
-        `(B, C, ceil(H/4), ceil(W/4))`.
-    """
-    rows, columns = (
-        interpolation(cell_centers(side) * length / STRIDE - 0.5, cells)
-        for side, length, cells in zip(sides, own, maps.shape[-2:], strict=True)
-    )
-    placed: Floats = rows @ maps @ columns.T
-    return placed
+    places = [cell_centers(side) for side in sides]
+    return at_places(probabilities_of(maps.logits + member.offset), own, places)

@@ -302,15 +302,10 @@ class Segmenter:
         probability: list[Floats] = []
         similarity: list[Floats] = []
         for maps, shape, place in views:
-            rows, columns = (
-                interpolation(centers * n / STRIDE - 0.5, cells)
-                for centers, n, cells in zip(
-                    (up, place), shape[-2:], maps.logits.shape[-2:], strict=True
-                )
-            )
-            probability.append(rows @ probabilities_of(maps.logits) @ columns.T)
+            places, source = (up, place), shape[-2:]
+            probability.append(at_places(probabilities_of(maps.logits), source, places))
             if maps.similarity is not None:
-                near = rows @ maps.similarity @ columns.T
+                near = at_places(maps.similarity, source, places)
                 similarity.append(near.astype(np.float32))
         logits = log_of(np.mean(probability, axis=0))
         return Maps(logits, np.mean(similarity, axis=0) if similarity else None)
@@ -321,6 +316,27 @@ def probabilities_of(logits: NDArray[Any]) -> NDArray[Any]:
     parts: NDArray[Any] = np.exp(logits - logits.max(axis=1, keepdims=True))
     parts /= parts.sum(axis=1, keepdims=True)
     return parts
+
+
+def at_places(
+    maps: NDArray[Any], source: Sequence[int], places: Sequence[NDArray[np.float64]]
+) -> NDArray[Any]:
+    """Interpolate maps of an image at some rows and columns.
+
+    Args:
+        maps: `(B, C, ceil(h/4), ceil(w/4))`.
+        source: height and width `(h, w)` of the image as the network saw it.
+        places: the `N` rows and the `M` columns, as shares of the height and the width.
+
+    Returns:
+        `(B, C, N, M)`.
+    """
+    rows, columns = (
+        interpolation(place * length / STRIDE - 0.5, cells)
+        for place, length, cells in zip(places, source, maps.shape[-2:], strict=True)
+    )
+    values: NDArray[Any] = rows @ maps @ columns.T
+    return values
 
 
 def log_of(probabilities: Floats) -> Floats:

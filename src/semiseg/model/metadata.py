@@ -316,7 +316,7 @@ class ModelMetadata:
             if key == "format" and content[key] != expected:
                 raise ValueError(
                     f"it has format {content[key]}, written by semiseg {content.get('semiseg')}; "
-                    f"this is {__version__}, which reads formats up to {PAIR_FORMAT}"
+                    f"this is {__version__}, which reads format {expected}"
                 )
         limits = content["range"]
         if isinstance(limits, list) and len(limits) != 2:
