@@ -25,7 +25,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-FORMAT = 1  # of the metadata that this program reads
+FORMATS = (1, 2)  # of the metadata that this program reads; 2 is the mean of two networks
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")  # of 8 bits
 MAP_TAGS = {33550, 34264, 42113}  # of a GeoTIFF: its place, and its value for no data
@@ -62,11 +62,11 @@ def load(path: Path) -> Model:
     if text is None:
         raise Unfit(f"{path} has no metadata of semiseg. Use `semiseg export RUN --out {path}`.")
     about = json.loads(text)
-    if about.get("format") != FORMAT:
+    if about.get("format") not in FORMATS:
         raise Unfit(
             f"{path} has metadata of format {about.get('format')}, written by semiseg "
-            f"{about.get('semiseg')}, and this program reads format {FORMAT}. Take the program of "
-            "that version."
+            f"{about.get('semiseg')}, and this program reads {FORMATS}. Take the program of that "
+            "version."
         )
     channels = about["network"].get("channels", 3)
     special = [key for key in ("range", "ranges", "bands", "nodata", "axes") if about.get(key)]

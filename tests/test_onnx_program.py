@@ -161,7 +161,7 @@ def test_doubtful_images_are_set_aside_and_one_without_content_does_not_stop_the
     ("about", "reason"),
     [
         (None, "no metadata"),
-        (ABOUT | {"format": 2}, "format 2"),
+        (ABOUT | {"format": 3}, "format 3"),
         (ABOUT | {"network": {"channels": 5}, "bands": [1, 2, 3, 4, 5]}, "5 channels"),
         (ABOUT | {"range": [0, 4095]}, "range"),
     ],
@@ -175,6 +175,11 @@ def test_a_model_that_does_not_fit_is_refused(
     assert stop.value.code == 2
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_mean_of_two_networks_is_a_model_as_any_other(program, model, monkeypatch):
+    monkeypatch.setattr(Session, "about", ABOUT | {"format": 2, "second": {}})
+    assert program.load(model).about["format"] == 2
 
 
 def test_folders_that_would_mix_images_and_masks_are_refused(program, photos):

@@ -292,9 +292,32 @@ def pool(run: Path, folder: Path) -> tuple[Sample, ...]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "qgis"])
-def test_a_format_of_one_network_is_refused(run: Path, form: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"the mean of two networks.*--method distill"):
-        semiseg.export(run, out=tmp_path / "model", file_format=form)
+def test_no_file_holds_networks_of_different_sizes(run: Path, form: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"48 and 72 pixels.*--second-scale.*--method distill"):
+        semiseg.export(run, out=tmp_path / "model", file_format=form, ground_resolution=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.exports
+@pytest.mark.parametrize("form", ["onnx", "qgis"])
+def test_two_networks_become_one_file(tiny_folder: Path, form: str, tmp_path: Path) -> None:
+    """`export` compares the file with the model; onnxruntime gives the same labels in windows."""
+    run, model = tmp_path / "run", tmp_path / "model.onnx"
+    semiseg.train(tiny_folder, out=run, **{**SETTINGS, "second_scale": 1.0})
+    ground = 0.1 if form == "qgis" else None
+    result = semiseg.export(run, out=model, file_format=form, ground_resolution=ground)
+    assert result.difference < 1e-4
+    if form == "onnx":
+        pixels = np.linspace(0, 255, 3 * 50 * 300).reshape(50, 300, 3).astype(np.uint8)
+        image = Image.fromarray(pixels)
+        torch_model, onnx_model = (semiseg.load(path, "cpu") for path in (run, model))
+        assert onnx_model.metadata == torch_model.metadata
+        assert onnx_model.segment.window == torch_model.segment.window
+        ours, theirs = (
+            next(one.segment([image], probabilities=True)) for one in (torch_model, onnx_model)
+        )
+        assert ours.probabilities is not None
+        np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-3)
 
 
 @pytest.mark.slow

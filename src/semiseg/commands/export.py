@@ -18,7 +18,7 @@ from semiseg.commands._precision import (
 )
 from semiseg.commands._public import command
 from semiseg.commands.settings.runs import ExportSettings
-from semiseg.core.errors import ConfigError, DataError, RunError
+from semiseg.core.errors import DataError, RunError
 from semiseg.core.rng import Key
 from semiseg.core.text import plural
 from semiseg.data.formats.band_image import AnyImage
@@ -93,8 +93,6 @@ def export(settings: ExportSettings) -> Export:
     if existing is not None and not settings.overwrite:
         raise RunError(f"{existing} exists. Choose another --out, or replace it (--overwrite).")
     release = load_release(run)
-    if form.suffix:
-        _require_one_network(release)
     images = None
     if settings.precision != "fp32":
         images = images_of(run, settings.data, settings.precision)
@@ -150,20 +148,6 @@ def _write(
         part.unlink(missing_ok=True)
         small.unlink(missing_ok=True)
     return *result, cost
-
-
-def _require_one_network(release: Release) -> None:
-    """Refuse a model of two networks for a file, which holds one.
-
-    Raises:
-        ConfigError: there is a second network.
-    """
-    if release.second is not None:
-        raise ConfigError(
-            "The model is the mean of two networks, and this format holds one. Use --format hub; "
-            "or let one network learn from the model (semiseg train DATA --method distill "
-            "--teacher RUN) and export that one."
-        )
 
 
 def _explain_license(settings: ExportSettings, release: Release) -> None:

@@ -66,17 +66,95 @@ after (float[batch, {classes}, H, W] whole, int64[2] cells)
 """
 
 
+_MEAN = """
+<ir_version: 10, opset_import: ["" : {opset}]>
+mean (float[batch, {classes}, h, w] first_logits, float[batch, {classes}, h, w] second_logits)
+    => (float[batch, {classes}, h, w] logits)
+<float tiny = {{{tiny}}}>
+{{
+    first_share = Softmax<axis = 1>(first_logits)
+    second_share = Softmax<axis = 1>(second_logits)
+    share = Mean(first_share, second_share)
+    positive = Max(share, tiny)
+    logits = Log(positive)
+}}
+"""
+_TINY = 1.17549435e-38  # the smallest normal float
+
+
 def write_onnx(release: Release, path: Path) -> None:
     """Write a release as ONNX, with `model.json` in its metadata.
 
     The input is `image`, `(B, N, h, w)` uint8, scaled to working size; three channels are RGB, and
     others are the bands that the model reads. The outputs are `logits` and, with prototypes,
-    `similarity`, `(B, C, ceil(h/4), ceil(w/4))` each.
+    `similarity`, `(B, C, ceil(h/4), ceil(w/4))` each. Of two networks, the logits are the logarithm
+    of the mean of their probabilities.
 
     Raises:
-        ConfigError: a package is missing, or ONNX cannot express a part of the network.
+        ConfigError: a package is missing, ONNX cannot express a part of the network, or the release
+            has two networks with different working sizes.
     """
     require_onnx()
+    import onnx
+
+    require_one_size(release)
+    graph = _graph if release.second is None else _graph_of_pair
+    model = graph(release)
+    versions = {o.domain: o.version for o in model.opset_import}  # each part has its own list
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(*version) for version in versions.items())
+    metadata = {**release.metadata.to_dict(), STRIDE_KEY: release.network.stride}
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(metadata, ensure_ascii=False)})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def require_one_size(release: Release) -> None:
+    """Refuse two networks that see an image at different sizes, which no graph here expresses.
+
+    Raises:
+        ConfigError: the working sizes of the two networks differ.
+    """
+    second = release.metadata.second
+    if second is not None and second.size != second.first_size:
+        raise ConfigError(
+            f"The model is the mean of two networks that see an image at different sizes "
+            f"({second.first_size} and {second.size} pixels), which this format cannot hold. Use "
+            "--format hub, train again without --second-scale, or let one network learn from the "
+            "model (semiseg train DATA --method distill --teacher RUN) and export that one."
+        )
+
+
+def _graph_of_pair(release: Release) -> Any:  # noqa: ANN401 - a ModelProto
+    """Two networks for the same images, as `write_onnx` describes it.
+
+    Raises:
+        ConfigError: ONNX cannot express a part of a network.
+    """
+    import onnx
+
+    text = _MEAN.format(opset=_OPSET, classes=release.network.classes, tiny=f"{_TINY:.9g}")
+    model = onnx.parser.parse_model(text)
+    for prefix, network in (("first_", release.network), ("second_", release.second)):
+        one = _graph(Release(cast(Network, network), {}, release.metadata))
+        one = onnx.compose.add_prefix(one, prefix)
+        logits = f"{prefix}logits"
+        model = onnx.compose.merge_models(one, model, [(logits, logits)], outputs=["logits"])
+    inputs = model.graph.input  # each network has its own
+    own = [one.name for one in inputs]
+    for node in model.graph.node:
+        node.input[:] = ["image" if name in own else name for name in node.input]
+    inputs[0].name = "image"
+    del inputs[1:]
+    return model
+
+
+def _graph(release: Release) -> Any:  # noqa: ANN401 - a ModelProto
+    """One network for images of any size, with the outputs that `write_onnx` describes.
+
+    Raises:
+        ConfigError: ONNX cannot express a part of the network.
+    """
     import onnx
 
     network = release.network
@@ -109,13 +187,7 @@ def write_onnx(release: Release, path: Path) -> None:
     outputs = [o for o in model.graph.output if o.name in names]  # without the cells
     del model.graph.output[:]
     model.graph.output.extend(outputs)
-    versions = {o.domain: o.version for o in model.opset_import}  # each part has its own list
-    del model.opset_import[:]
-    model.opset_import.extend(onnx.helper.make_opsetid(*version) for version in versions.items())
-    metadata = {**release.metadata.to_dict(), STRIDE_KEY: network.stride}
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(metadata, ensure_ascii=False)})
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    return model
 
 
 def _core(release: Release) -> tuple[Any, list[str]]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from semiseg.core.errors import ConfigError
 from semiseg.data.formats.band_image import AnyImage
-from semiseg.inference.onnx_graph import exportable, require_onnx, to_onnx
+from semiseg.inference.onnx_graph import exportable, require_one_size, require_onnx, to_onnx
 from semiseg.inference.scenes import segmenter
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import Release
@@ -95,7 +95,8 @@ class Tile(nn.Module):
 
     def __init__(self, release: Release, tiling: Tiling) -> None:
         super().__init__()
-        self.network = exportable(release.network)
+        networks = [one for one in (release.network, release.second) if one is not None]
+        self.networks = nn.ModuleList(map(exportable, networks))
         self.tiling = tiling
         reading = release.metadata.reading
         ranges = np.array(reading.ranges or reading.value_range or (0, _BYTE), np.float32)
@@ -123,8 +124,12 @@ class Tile(nn.Module):
         side, inner = self.tiling.side, self.tiling.inner
         if side != inner:
             pixels = F.interpolate(pixels, (inner, inner), mode="bilinear", antialias=True)
-        logits: Tensor = self.network(pixels / _BYTE).logits
-        return F.interpolate(logits, (side, side), mode="bilinear").softmax(dim=1)
+        logits = [network(pixels / _BYTE).logits for network in self.networks]
+        scores = logits[0]
+        if logits[1:]:  # the logarithm is what `predict` enlarges, too
+            mean = torch.stack([one.softmax(dim=1) for one in logits]).mean(dim=0)
+            scores = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+        return F.interpolate(scores, (side, side), mode="bilinear").softmax(dim=1)
 
     def input_of(self, pixels: NDArray[np.uint8]) -> Tensor:
         """An image as the programs would give it, `(1, N, side, side)`.
@@ -152,12 +157,13 @@ def write_qgis(release: Release, path: Path) -> None:
     """Write a release as an ONNX file for Deepness and GeoDeep.
 
     Raises:
-        ConfigError: as `tiling_of`; or a package is missing, or ONNX cannot express a part of the
-            network.
+        ConfigError: as `tiling_of`; or a package is missing, ONNX cannot express a part of the
+            network, or the release has two networks with different working sizes.
     """
     require_onnx()
     import onnx
 
+    require_one_size(release)
     tile, metadata = tile_of(release), release.metadata
     side = tile.tiling.side
     example = torch.zeros(1, release.network.spec.channels, side, side)
