@@ -63,12 +63,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tiny_folder: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three stages, and the number of images that the second network segmented."""
     out = tmp_path_factory.mktemp("second") / "run"
-    averaged, calls = Segmenter.averaged_probabilities, []
+    probabilities, calls = Segmenter.probabilities, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             Segmenter,
-            "averaged_probabilities",
-            lambda self, *words: calls.append(1) or averaged(self, *words),
+            "probabilities",
+            lambda self, *words: calls.append(1) or probabilities(self, *words),
         )
         semiseg.train(tiny_folder, out=out, second_weights=str(weights), **SETTINGS)
     assert not (second_folder(out) / "probabilities").exists()
@@ -121,7 +121,7 @@ def test_the_mean_is_that_of_probabilities() -> None:
 
         return Segmenter(forward, 8, None)
 
-    small = segmenter(0.2).averaged_probabilities(image, (1.0,))
+    small = segmenter(0.2).probabilities(image)
     np.testing.assert_allclose(small[0], np.full((2, 4), 0.2), rtol=1e-5)
     other = segmenter(0.2).enlarged(small.astype(np.float16), image, (8, 16))
     assert other.shape == (2, 8, 16)
@@ -318,18 +318,18 @@ def test_a_budget_counts_the_second_network() -> None:
     config = TrainConfig.from_values(
         {"data": "DATA", "method": "st", "second_encoder": TINY_VIT, "second_share": 0.5}
     )
-    assert images_of_second(config.settings, 10, 4, 3) == (2 * 4, 2 * 10, 2)
+    assert images_of_second(config.settings, 10, 4, 3) == (2 * 4, 10, 1)
     assert images_of_second(config.settings, 0, 4, 3) == Between()
     released = config.replaced(second_released=True)  # and the pair is validated
-    assert images_of_second(released.settings, 10, 4, 3) == (3 * 4, 2 * 10, 2)
+    assert images_of_second(released.settings, 10, 4, 3) == (3 * 4, 10, 1)
     alone = total_seconds(config, facts, pace, sizes)
     both = total_seconds(config, facts, pace._replace(second=second), sizes)
-    assert both - alone == pytest.approx(20 * 0.5 * 3 + 5 * (2 * 4 + 2 * 10) + 7 * 2 * 32)
+    assert both - alone == pytest.approx(20 * 0.5 * 3 + 5 * (2 * 4 + 10) + 7 * 2 * 32)
     second = Pace(Line(0, 3), Line(0, 5), float("inf"), 0.0, Line(0, 7))
     both = total_seconds(
         config.replaced(second_scale=2.0), facts, pace._replace(second=second), sizes
     )
-    steps, images, views = 20 * 0.5 * 3 * 2 * 84**2, 5 * (2 * 4 + 2 * 10) * 96**2, 7 * 16 * 84**2
+    steps, images, views = 20 * 0.5 * 3 * 2 * 84**2, 5 * (2 * 4 + 10) * 96**2, 7 * 16 * 84**2
     assert both - alone == pytest.approx(steps + images + views)
 
 

@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 from semiseg.config.durations import parse_duration
 from semiseg.config.facts import Facts, Pace
-from semiseg.config.feature_views import choose_feature_views, drawn_views, views_of_second
+from semiseg.config.feature_views import (
+    WINDOW_OF_SECOND,
+    choose_feature_views,
+    drawn_views,
+    views_of_second,
+)
 from semiseg.config.settings import AUTO, unless_auto
 from semiseg.config.sizing import (
     BATCH,
@@ -81,7 +86,7 @@ def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) ->
     if pace.second is None or facts.second is None or second is None:
         return 0.0
     crop = crop_of(second.size(sizes.size), crop_multiple(facts.second.patch))
-    step = pace.second.step.at(sizes.batch * crop**2)
+    step = pace.second.step.at(sizes.batch * min(crop, WINDOW_OF_SECOND) ** 2)
     return second.share * config.schedule.accumulate * step
 
 

@@ -11,6 +11,10 @@ from semiseg.config.settings import AUTO, unless_auto
 AUTO_VIEWS = 32
 """The views of each labeled image where the frozen part of the network runs on a CPU."""
 
+WINDOW_OF_SECOND = 224
+"""The side, in pixels, of the part of a cached view that a step of a second network decodes: the
+usual crop, so that a step takes as long at a larger working size."""
+
 _MIN_VIEWS_OF_SECOND = 8
 _MIN_UNLABELED_VIEWS = 2
 _MIN_VIEWS = 4  # with fewer, a labeled image looks nearly the same in each step

@@ -91,6 +91,10 @@ class NetworkConfig(Settings):
     unlabeled_feature_views: Count | Auto = AUTO
     """The number of fixed views of each unlabeled image, likewise. With `auto`, all unlabeled
     images together have as many views as all labeled ones, but each has at least 2."""
+    feature_window: Count = 0
+    """The side, in pixels, of the random part of a cached view that a step decodes; 0 decodes the
+    whole view. The encoder still sees the whole view. Only a training on labeled images with
+    `--encoder-training head` has such parts."""
     feature_disk: Positive = 10.0
     """The gigabytes that cached features may take on the disk, those of all trainings together."""
 
@@ -119,6 +123,16 @@ class NetworkConfig(Settings):
             raise ConfigError(
                 "--drop-path has no effect with --encoder-training head, which trains no block of "
                 "the encoder. Leave --drop-path out."
+            )
+        if part != "head" and self.feature_window:
+            raise ConfigError(
+                "--feature-window is for --encoder-training head, where all of the encoder is "
+                f"frozen, not for {self.encoder_training}. Leave one of the two out."
+            )
+        if self.feature_views == 0 and self.feature_window:
+            raise ConfigError(
+                "--feature-window is for cached features, and --feature-views 0 caches none. Leave "
+                "one of the two out."
             )
         views, unlabeled = self.feature_views, self.unlabeled_feature_views
         if AUTO not in (views, unlabeled) and bool(views) != bool(unlabeled):

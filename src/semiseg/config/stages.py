@@ -91,7 +91,7 @@ def images_of_second(
     """What the second network does besides its steps, as so many images that it segments.
 
     It is validated once, its shapes are counted, and it labels each unlabeled image once, since it
-    does not change between the stages: the image, and its mirror image. A pair is validated too.
+    does not change between the stages. A pair is validated too.
 
     Args:
         settings: the settings of the method.
@@ -102,7 +102,7 @@ def images_of_second(
     if settings.second_network is None or not unlabeled:
         return Between()
     passes = 2.0 + settings.releases_second
-    return Between(passes * val, 2.0 * unlabeled, 2.0 * _labels_of_step(settings, draws_of_step))
+    return Between(passes * val, 1.0 * unlabeled, _labels_of_step(settings, draws_of_step))
 
 
 def _labels_of_step(settings: MethodSettings, draws_of_step: int) -> float:

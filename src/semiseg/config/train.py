@@ -128,6 +128,11 @@ class TrainConfig:
                 f"--feature-views {views} caches the features of images, but {flag(changing)} "
                 "changes these images in each step. Leave one of the two out."
             )
+        if self.network.feature_window and self.settings.uses_unlabeled:
+            raise ConfigError(
+                f"--feature-window is for trainings on labeled images, and {self.method} uses "
+                "unlabeled ones too. Leave it out, or add --method supervised."
+            )
         frozen = self.network.trained_part.part == "head"
         if frozen and self.optimizer.layer_decay not in (AUTO, 1):
             raise ConfigError(

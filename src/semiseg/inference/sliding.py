@@ -139,24 +139,23 @@ class Segmenter:
             mask=mean.argmax(0).astype(np.uint8), confidence=mean.max(0), probabilities=None
         )
 
-    def averaged_probabilities(self, picture: AnyImage, scales: Sequence[float]) -> Floats:
-        """The class probabilities of one image, the mean over several scales and mirror images.
+    def probabilities(self, picture: AnyImage) -> Floats:
+        """The class probabilities of one image at the cells of its maps.
 
         Args:
             picture: an image of any size.
-            scales: factors on the working size.
 
         Returns:
             `(C, ceil(h/4), ceil(w/4))` for an image of height `h` and width `w` at working size.
         """
-        images = to_array(picture, self.size)
-        probabilities: Floats = np.exp(self._augmented(picture, images, scales).logits[0])
+        maps = self.maps(to_array(picture, self.size))
+        probabilities: Floats = probabilities_of(maps.logits)[0]
         return probabilities
 
     def enlarged(
         self, probabilities: NDArray[np.floating], picture: AnyImage, target: tuple[int, int]
     ) -> Floats:
-        """What `averaged_probabilities` gives for an image, at another size.
+        """What `probabilities` gives for an image, at another size.
 
         Args:
             probabilities: `(C, ceil(h/4), ceil(w/4))`.

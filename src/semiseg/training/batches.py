@@ -112,9 +112,7 @@ class TrainingBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """This process's part of the batch of micro step `index`; images are uint8."""
-        part = self.batch // self.world
-        first = index * self.batch + self.rank * part
-        positions = range(first, first + part)
+        positions = self._positions(index)
         images, masks = zip(*map(self._labeled, positions), strict=True)
         labeled = Labeled(torch.stack(images), torch.stack(masks))
         if self.unlabeled is None:
@@ -136,6 +134,16 @@ class TrainingBatches(Dataset[Batch]):
         positions = range(index * self.batch, (index + 1) * self.batch)
         orders = [order for order in (self.labeled, self.unlabeled) if order is not None]
         return [order.where(position) for order in orders for position in positions]
+
+    def window_keys(self, index: int) -> list[Key]:
+        """For each labeled image of this process's part of a batch, the key of its window."""
+        return [self.keys["labeled"].child(p, "window") for p in self._positions(index)]
+
+    def _positions(self, index: int) -> range:
+        """The positions of this process's images of a batch, in the order of all images."""
+        part = self.batch // self.world
+        first = index * self.batch + self.rank * part
+        return range(first, first + part)
 
     def _view_key(self, kind: str, name: str, position: int, fixed: int) -> Key:
         """The key of the view at a position: a new one, or one of the fixed views."""

@@ -28,6 +28,7 @@ from semiseg.model.distributed import agree
 from semiseg.model.network import Network
 from semiseg.training.batches import TrainingBatches
 from semiseg.training.feature_store import CHECKSUM_BYTES, FeatureStore
+from semiseg.training.feature_window import cut_windows
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class FeatureCache:
         self._network: Network | None = None
         self._store: FeatureStore | None = None
         self._shapes: list[torch.Size] = []
+        self._unit = 1  # where a part of a view may begin
 
     def open(self, network: Network) -> None:
         """Find the files for a network whose weights are loaded and on their device.
@@ -62,6 +64,7 @@ class FeatureCache:
             return
         features = frozen_features(network, probe_image(views.crop, network.spec.channels))
         self._network, self._shapes = network, [f.shape[1:] for f in features]
+        self._unit = network.stride
         group = short_hash(
             _fingerprint(network),
             _flat(features).numpy().tobytes(),
@@ -99,6 +102,9 @@ class FeatureCache:
             return batch
         labeled = batch.labeled._replace(features=self._features(batch.labeled.image))
         unlabeled = batch.unlabeled
+        if unlabeled is None and self.settings.feature_window:
+            keys = self.batches.window_keys(batch.number)
+            labeled = cut_windows(labeled, self.settings.feature_window, self._unit, keys)
         if unlabeled is not None:
             unlabeled = unlabeled._replace(
                 weak_features=self._features(unlabeled.weak),
@@ -161,6 +167,7 @@ class ProbeFeatures(FeatureCache):
             self._numbers = _flat(frozen_features(network, probe)).numpy()
             self.seconds = time.monotonic() - started
             self._shapes = [f.shape[1:] for f in features]
+            self._unit = network.stride
 
     def _entry(self, image: Tensor) -> NDArray[np.float16]:
         """The numbers of the probe."""

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from semiseg.config.encoder_training import TrainedPart
-from semiseg.config.feature_views import views_of_second
+from semiseg.config.feature_views import WINDOW_OF_SECOND, views_of_second
 from semiseg.config.network import NetworkConfig
 from semiseg.config.plan import rates
 from semiseg.config.settings import decided
@@ -68,6 +68,7 @@ def second_config(config: TrainConfig, device: str) -> TrainConfig | None:
         drop_path=0.0,
         feature_views=views,
         unlabeled_feature_views=views,
+        feature_window=WINDOW_OF_SECOND if views else 0,
         lr=rate,
         encoder_lr=encoder_rate,
         layer_decay=1.0,

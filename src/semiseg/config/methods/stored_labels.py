@@ -59,12 +59,13 @@ class StagedSettings(StoredLabelSettings):
     second_share: Positive = 0.5
     """The steps of the second network, as a share of `--steps`; they come on top of these. With
     DINOv2-S beside the default encoder on a CPU, its training then takes about 15 % of the time of
-    the whole run, and its labels about as much."""
+    the whole run, and its labels about half as much."""
     second_scale: Positive = 1.0
     """The working size of the second network, as a factor on `size`. A vision transformer sees
     patches of 14 or 16 pixels, so small images leave it few of them. With a scale of 2 it has four
-    times as many, and takes three to five times as long. On a CPU it then caches features of fewer
-    views: 32, divided by the square of the scale, and 8 at least."""
+    times as many, and its labels and predictions take five times as long. Its training takes about
+    as long as before: on a CPU it caches features of fewer views (32, divided by the square of the
+    scale, and 8 at least), and a step decodes a random part of a view, of 224 pixels."""
     second_released: bool = False
     """Release both networks as one model, whose probabilities are the mean of theirs. A prediction
     takes as long as with both. If the mean is worse on `val` by more than one standard error than

@@ -7,10 +7,9 @@ RUN/stages/second/probabilities/   one file for each image, removed at the end o
 The second network does not change between the stages. So its probabilities are kept, in half
 precision and at stride 4, for each labeling that follows, and after a kill.
 
-They are the mean over the image and its mirror image, at the working size of the second network. It
-may be larger than that of the first network, so both are enlarged before they are averaged. The
-first network has further views at other scales; here they would take as long as the whole training
-of the network, or longer.
+They are those of one view, at the working size of the second network. It may be larger than that of
+the first network, so both are enlarged before they are averaged. The first network has mirrored
+views at several scales; each of them here would take about as long as the training of the network.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from semiseg.model.metadata import WEIGHTS_FILE
 SECOND_ENCODER = "second encoder"
 """What the manifest of a label store calls the encoder of the second network, if it had a say."""
 _FOLDER = "probabilities"
-_SCALES = (1.0,)  # of its working size
 
 
 class SecondJudge:
@@ -79,7 +77,7 @@ class SecondJudge:
         file = self._folder / f"{name[:32]}.npz"
         values = self._read(file)
         if values is None:
-            values = self._segment.averaged_probabilities(image, _SCALES).astype(np.float16)
+            values = self._segment.probabilities(image).astype(np.float16)
             self._folder.mkdir(exist_ok=True)
             with atomic_write(file) as out:
                 np.savez_compressed(out, source=self.sha256, probabilities=values)
