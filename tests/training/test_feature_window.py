@@ -61,7 +61,6 @@ def test_a_view_that_is_no_larger_stays_whole() -> None:
     ("settings", "message"),
     [
         ({"encoder_training": "last-4"}, "is for --encoder-training head.*not for last-4"),
-        ({"feature_views": 0}, "--feature-views 0 caches none"),
         ({"method": "css"}, "css uses unlabeled ones too.*--method supervised"),
     ],
     ids=str,

@@ -94,7 +94,7 @@ class NetworkConfig(Settings):
     feature_window: Count = 0
     """The side, in pixels, of the random part of a cached view that a step decodes; 0 decodes the
     whole view. The encoder still sees the whole view. Only a training on labeled images with
-    `--encoder-training head` has such parts."""
+    `--encoder-training head` has such parts, and only if it caches features."""
     feature_disk: Positive = 10.0
     """The gigabytes that cached features may take on the disk, those of all trainings together."""
 
@@ -128,11 +128,6 @@ class NetworkConfig(Settings):
             raise ConfigError(
                 "--feature-window is for --encoder-training head, where all of the encoder is "
                 f"frozen, not for {self.encoder_training}. Leave one of the two out."
-            )
-        if self.feature_views == 0 and self.feature_window:
-            raise ConfigError(
-                "--feature-window is for cached features, and --feature-views 0 caches none. Leave "
-                "one of the two out."
             )
         views, unlabeled = self.feature_views, self.unlabeled_feature_views
         if AUTO not in (views, unlabeled) and bool(views) != bool(unlabeled):
