@@ -77,6 +77,8 @@ VARIANTS = {
     # A step of the frozen DINOv2-S from cached features takes 0.36 supervised ones, and half as
     # many are taken. The features of 32 views of 23 images take 162, its labels 161 (0.19 s an
     # image and its mirror image), and loading and validating it about 40: so 573 steps in 1500.
+    # Since 2026-12-01 it labels the image alone. The costs of all variants with two networks are
+    # older, and too high by that; with other costs, the finished runs would be of other steps.
     "css-stored two encoders": Variant({**_STORED, "second_encoder": DINOV2}, 2.62),
     # As many patches as at the default size. The cost is an estimate of that there, not measured.
     "css-stored two encoders, large": Variant(

@@ -65,8 +65,8 @@ def load(path: Path) -> Model:
     if about.get("format") not in FORMATS:
         raise Unfit(
             f"{path} has metadata of format {about.get('format')}, written by semiseg "
-            f"{about.get('semiseg')}, and this program reads {FORMATS}. Take the program of that "
-            "version."
+            f"{about.get('semiseg')}, and this program reads the formats 1 and 2. Take the program "
+            "of that version."
         )
     channels = about["network"].get("channels", 3)
     special = [key for key in ("range", "ranges", "bands", "nodata", "axes") if about.get(key)]

@@ -14,6 +14,9 @@ from semiseg.config.train import TrainConfig
 from semiseg.core.errors import ConfigError
 from semiseg.core.rng import Key
 from semiseg.core.types import Labeled
+from semiseg.data.reader import load_dataset
+from semiseg.data.splits import make_split
+from semiseg.training.batches import TrainingBatches, TrainingImages, Views
 from semiseg.training.feature_window import cut_windows
 from semiseg.training.run_folder import read_config
 
@@ -61,7 +64,7 @@ def test_a_view_that_is_no_larger_stays_whole() -> None:
     ("settings", "message"),
     [
         ({"encoder_training": "last-4"}, "is for --encoder-training head.*not for last-4"),
-        ({"method": "css"}, "css uses unlabeled ones too.*--method supervised"),
+        ({"method": "css"}, "labeled images alone.*--method supervised"),
     ],
     ids=str,
 )
@@ -70,6 +73,22 @@ def test_parts_without_an_effect_are_refused(settings: dict[str, object], messag
     TrainConfig.from_values({**words, "feature_window": 224})
     with pytest.raises(ConfigError, match=message):
         TrainConfig.from_values({**words, "feature_window": 224, **settings})
+
+
+def test_processes_that_share_a_batch_cut_what_one_would(tiny_folder: Path) -> None:
+    """And a step of a resumed training cuts what it would have cut: the keys are of its number."""
+    dataset = load_dataset(tiny_folder)
+    split = make_split(dataset, "2", 0)
+    images = TrainingImages(split.labeled, (), dataset.classes)
+    one, *two = (
+        TrainingBatches(images, Views(48, 32), 4, Key.of(0, "data"), rank, world)
+        for rank, world in ((0, 1), (0, 2), (1, 2))
+    )
+    for number in (0, 3):
+        shared = [key for part in two for key in part.window_keys(number)]
+        assert shared == one.window_keys(number)
+        assert len({key.digest() for key in shared}) == 4
+    assert one.window_keys(0) != one.window_keys(3)
 
 
 @pytest.mark.slow

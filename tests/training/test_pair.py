@@ -313,11 +313,34 @@ def test_two_networks_become_one_file(tiny_folder: Path, form: str, tmp_path: Pa
         torch_model, onnx_model = (semiseg.load(path, "cpu") for path in (run, model))
         assert onnx_model.metadata == torch_model.metadata
         assert onnx_model.segment.window == torch_model.segment.window
+        for sides in [(56, 56), (112, 100), (61, 280)]:  # the networks pad some of them differently
+            part = np.random.default_rng(0).integers(0, 256, (1, 3, *sides), np.uint8)
+            ours, theirs = (one.segment.forward(part) for one in (torch_model, onnx_model))
+            np.testing.assert_allclose(theirs.logits, ours.logits, atol=1e-4)
         ours, theirs = (
             next(one.segment([image], probabilities=True)) for one in (torch_model, onnx_model)
         )
         assert ours.probabilities is not None
         np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-3)
+
+
+@pytest.mark.exports
+def test_the_mean_in_a_file_is_right_with_16_bits(tmp_path: Path) -> None:
+    """A probability of 1e-13 would be 0 with 16 bits, and its logarithm infinite."""
+    onnx = pytest.importorskip("onnx")
+    from semiseg.inference.onnx_graph import mean_of_two
+    from semiseg.inference.onnx_precision import write_fp16
+
+    full, half = tmp_path / "full.onnx", tmp_path / "half.onnx"
+    onnx.save(mean_of_two(3), full)
+    write_fp16(full, half)
+    first = np.array([20.0, -10.0, -12.0], np.float32).reshape(1, 3, 1, 1)
+    second = np.array([1.0, -30.0, 2.0], np.float32).reshape(1, 3, 1, 1)
+    shares = [np.exp(one) / np.exp(one).sum() for one in (first, second)]
+    for file, tolerance in ((full, 1e-4), (half, 0.05)):
+        program = onnx.reference.ReferenceEvaluator(str(file))
+        (logits,) = program.run(None, {"first_logits": first, "second_logits": second})
+        np.testing.assert_allclose(logits, np.log(np.mean(shares, axis=0)), atol=tolerance)
 
 
 @pytest.mark.slow

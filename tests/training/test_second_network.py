@@ -296,7 +296,7 @@ def test_what_cannot_work_is_refused_before_the_training(
 
 
 def test_a_budget_counts_the_second_network() -> None:
-    """Its steps, its features, one validation with the shapes, and two passes for each image."""
+    """Its steps, its features, one validation with the shapes, and one pass for each image."""
     facts = Facts(
         side=48.0,
         labeled=2,
@@ -331,6 +331,14 @@ def test_a_budget_counts_the_second_network() -> None:
     )
     steps, images, views = 20 * 0.5 * 3 * 2 * 84**2, 5 * (2 * 4 + 10) * 96**2, 7 * 16 * 84**2
     assert both - alone == pytest.approx(steps + images + views)
+    # A step decodes 224 of 448 pixels of a cached view, and all of them where nothing is cached.
+    alone = total_seconds(config, facts, pace, sizes._replace(size=240))
+    larger = config.replaced(second_scale=448 / 240)
+    pace = pace._replace(second=Pace(Line(0, 3), Line(0, 0), float("inf"), 0.0, Line(0, 0)))
+    for device, side in (("cpu", 224), ("cuda", 448)):
+        on_device = facts._replace(device=device)
+        both = total_seconds(larger, on_device, pace, sizes._replace(size=240))
+        assert both - alone == pytest.approx(20 * 0.5 * 3 * 2 * side**2)
 
 
 @pytest.mark.slow

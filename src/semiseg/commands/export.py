@@ -26,6 +26,7 @@ from semiseg.data.formats.decoded import picture_of
 from semiseg.data.formats.ground import GroundResolution
 from semiseg.data.formats.images import read_image
 from semiseg.inference.formats import FORMATS, Format
+from semiseg.inference.pair import require_one_size
 from semiseg.inference.predictor import Predictor
 from semiseg.inference.reading import enlargement
 from semiseg.inference.torch_model import Model
@@ -81,8 +82,9 @@ def export(settings: ExportSettings) -> Export:
     Raises:
         RunError: the model cannot be read, the output exists or cannot be written, or the export
             gives a pixel another class than the original does.
-        ConfigError: ONNX cannot express a part of the network, a package is missing, `qgis` needs
-            the ground resolution, or the images that a lower precision needs are gone.
+        ConfigError: ONNX cannot express a part of the network, or two networks with different
+            working sizes; a package is missing, `qgis` needs the ground resolution, or the images
+            that a lower precision needs are gone.
     """
     run, out = settings.run, settings.out
     form = FORMATS[settings.file_format]
@@ -93,6 +95,8 @@ def export(settings: ExportSettings) -> Export:
     if existing is not None and not settings.overwrite:
         raise RunError(f"{existing} exists. Choose another --out, or replace it (--overwrite).")
     release = load_release(run)
+    if form.suffix:
+        require_one_size(release)
     images = None
     if settings.precision != "fp32":
         images = images_of(run, settings.data, settings.precision)

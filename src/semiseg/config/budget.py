@@ -13,6 +13,7 @@ from semiseg.config.facts import Facts, Pace
 from semiseg.config.feature_views import (
     WINDOW_OF_SECOND,
     choose_feature_views,
+    decoded_side,
     drawn_views,
     views_of_second,
 )
@@ -51,12 +52,27 @@ _FURTHER_VALIDATIONS = 2  # the shapes of the released model, and the report, ta
 
 def total_seconds(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> float:
     """The expected seconds of a training with its validations and report, and of measuring it."""
-    step = config.schedule.accumulate * pace.step.at(sizes.batch * sizes.crop**2)
+    step = step_seconds(config, facts, pace, sizes.batch, sizes.crop)
     validation = pace.validation.at(sizes.size**2) * facts.validation_images
     steps = sizes.steps * step + _filling_seconds(config, facts, pace, sizes)
     between = _seconds_between(config, facts, pace, sizes).at(sizes.steps)
     between += sizes.steps * _second_step(config, facts, pace, sizes)
     return pace.spent + steps + (sizes.validations + _FURTHER_VALIDATIONS) * validation + between
+
+
+def step_seconds(config: TrainConfig, facts: Facts, pace: Pace, batch: int, crop: int) -> float:
+    """The seconds of a step of the training, with all its micro batches.
+
+    Args:
+        config: the settings.
+        facts: the data and the device.
+        pace: the measured speed.
+        batch: the labeled images of a micro batch.
+        crop: the side of the crop, in pixels.
+    """
+    views = choose_feature_views(config.network, facts, config.settings.uses_frozen_features)
+    side = decoded_side(crop, config.network.feature_window, views.labeled)
+    return config.schedule.accumulate * pace.step.at(batch * side**2)
 
 
 def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) -> Between:
@@ -86,7 +102,9 @@ def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) ->
     if pace.second is None or facts.second is None or second is None:
         return 0.0
     crop = crop_of(second.size(sizes.size), crop_multiple(facts.second.patch))
-    step = pace.second.step.at(sizes.batch * min(crop, WINDOW_OF_SECOND) ** 2)
+    views = views_of_second(second.scale) if facts.device == "cpu" else 0
+    side = decoded_side(crop, WINDOW_OF_SECOND, views)
+    step = pace.second.step.at(sizes.batch * side**2)
     return second.share * config.schedule.accumulate * step
 
 
@@ -282,7 +300,7 @@ class _Budget(NamedTuple):
         sizes = Sizes(size, crop, batch, 0, validations)
         between = _seconds_between(config, self.facts, pace, sizes)
         rest -= between.fixed
-        step = config.schedule.accumulate * pace.step.at(batch * crop**2)
+        step = step_seconds(config, self.facts, pace, batch, crop)
         step += _second_step(config, self.facts, pace, sizes)
         growing = [(between.labeling, between.labeling_of_step)]
         if pace.view is not None:

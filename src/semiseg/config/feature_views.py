@@ -57,6 +57,21 @@ def views_of_second(scale: float) -> int:
     return max(_MIN_VIEWS_OF_SECOND, min(AUTO_VIEWS, round(AUTO_VIEWS / scale**2)))
 
 
+def decoded_side(crop: int, window: int, views: int) -> int:
+    """The side, in pixels, of what a step decodes of each view.
+
+    Args:
+        crop: the side of a view.
+        window: the side of the part that a step decodes of a cached view; 0 for all of it.
+        views: the number of fixed views of each labeled image; 0 if nothing is cached.
+
+    Example:
+        >>> decoded_side(448, 224, 8), decoded_side(448, 224, 0), decoded_side(128, 224, 8)
+        (224, 448, 128)
+    """
+    return min(crop, window) if window and views else crop
+
+
 def drawn_views(batch: int, unlabeled: int, strong: int) -> int:
     """The entries of a cache that one micro batch needs.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from semiseg.config.budget import total_seconds
+from semiseg.config.budget import step_seconds, total_seconds
 from semiseg.config.facts import Facts, Pace, Reason
 from semiseg.config.methods import DEFAULT_METHOD, default_settings
 from semiseg.config.settings import AUTO, decided
@@ -166,7 +166,7 @@ def _size_reason(sizes: Sizes, facts: Facts, budget: bool) -> Reason:
 
 def _steps_reason(config: TrainConfig, sizes: Sizes, facts: Facts, pace: Pace | None) -> Reason:
     if pace is not None:
-        step = pace.step.at(sizes.batch * sizes.crop**2) * config.schedule.accumulate
+        step = step_seconds(config, facts, pace, sizes.batch, sizes.crop)
         total = duration(total_seconds(config, facts, pace, sizes))
         text = f"a step takes {step:.2g} s, as measured, and the whole training about {total}"
         if sizes.steps == MAX_STEPS:

@@ -130,8 +130,8 @@ class TrainConfig:
             )
         if self.network.feature_window and self.settings.uses_unlabeled:
             raise ConfigError(
-                f"--feature-window is for trainings on labeled images, and {self.method} uses "
-                "unlabeled ones too. Leave it out, or add --method supervised."
+                "--feature-window is for trainings on labeled images alone. Leave it out, or add "
+                "--method supervised."
             )
         frozen = self.network.trained_part.part == "head"
         if frozen and self.optimizer.layer_decay not in (AUTO, 1):

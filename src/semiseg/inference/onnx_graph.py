@@ -70,16 +70,32 @@ _MEAN = """
 <ir_version: 10, opset_import: ["" : {opset}]>
 mean (float[batch, {classes}, h, w] first_logits, float[batch, {classes}, h, w] second_logits)
     => (float[batch, {classes}, h, w] logits)
-<float tiny = {{{tiny}}}>
+<int64[1] classes = {{1}}, float log_two = {{0.69314718}}, float lowest = {{{lowest:.9g}}}>
 {{
-    first_share = Softmax<axis = 1>(first_logits)
-    second_share = Softmax<axis = 1>(second_logits)
-    share = Mean(first_share, second_share)
-    positive = Max(share, tiny)
-    logits = Log(positive)
+    top_of_first = ReduceMax(first_logits, classes)
+    low_of_first = Sub(first_logits, top_of_first)
+    exp_of_first = Exp(low_of_first)
+    sum_of_first = ReduceSum(exp_of_first, classes)
+    total_of_first = Log(sum_of_first)
+    log_of_first = Sub(low_of_first, total_of_first)
+    top_of_second = ReduceMax(second_logits, classes)
+    low_of_second = Sub(second_logits, top_of_second)
+    exp_of_second = Exp(low_of_second)
+    sum_of_second = ReduceSum(exp_of_second, classes)
+    total_of_second = Log(sum_of_second)
+    log_of_second = Sub(low_of_second, total_of_second)
+    larger = Max(log_of_first, log_of_second)
+    less_of_first = Sub(log_of_first, larger)
+    less_of_second = Sub(log_of_second, larger)
+    part_of_first = Exp(less_of_first)
+    part_of_second = Exp(less_of_second)
+    parts = Add(part_of_first, part_of_second)
+    log_parts = Log(parts)
+    log_sum = Add(larger, log_parts)
+    log_mean = Sub(log_sum, log_two)
+    logits = Max(log_mean, lowest)
 }}
-"""
-_TINY = 1.17549435e-38  # the smallest normal float
+"""  # no probability itself: with 16 bits, those below 3e-8 would be 0
 
 
 def write_onnx(release: Release, path: Path) -> None:
@@ -91,13 +107,11 @@ def write_onnx(release: Release, path: Path) -> None:
     of the mean of their probabilities.
 
     Raises:
-        ConfigError: a package is missing, ONNX cannot express a part of the network, or the release
-            has two networks with different working sizes.
+        ConfigError: a package is missing, or ONNX cannot express a part of the network.
     """
     require_onnx()
     import onnx
 
-    require_one_size(release)
     graph = _graph if release.second is None else _graph_of_pair
     model = graph(release)
     versions = {o.domain: o.version for o in model.opset_import}  # each part has its own list
@@ -109,20 +123,15 @@ def write_onnx(release: Release, path: Path) -> None:
     onnx.save(model, path)
 
 
-def require_one_size(release: Release) -> None:
-    """Refuse two networks that see an image at different sizes, which no graph here expresses.
+def mean_of_two(classes: int) -> Any:  # noqa: ANN401 - a ModelProto
+    """The graph from `first_logits` and `second_logits`, `(B, C, h, w)` each, to their `logits`.
 
-    Raises:
-        ConfigError: the working sizes of the two networks differ.
+    These are the logarithm of the mean of both probabilities.
     """
-    second = release.metadata.second
-    if second is not None and second.size != second.first_size:
-        raise ConfigError(
-            f"The model is the mean of two networks that see an image at different sizes "
-            f"({second.first_size} and {second.size} pixels), which this format cannot hold. Use "
-            "--format hub, train again without --second-scale, or let one network learn from the "
-            "model (semiseg train DATA --method distill --teacher RUN) and export that one."
-        )
+    import onnx
+
+    lowest = math.log(torch.finfo(torch.float32).tiny)  # as in `predict`
+    return onnx.parser.parse_model(_MEAN.format(opset=_OPSET, classes=classes, lowest=lowest))
 
 
 def _graph_of_pair(release: Release) -> Any:  # noqa: ANN401 - a ModelProto
@@ -133,11 +142,16 @@ def _graph_of_pair(release: Release) -> Any:  # noqa: ANN401 - a ModelProto
     """
     import onnx
 
-    text = _MEAN.format(opset=_OPSET, classes=release.network.classes, tiny=f"{_TINY:.9g}")
-    model = onnx.parser.parse_model(text)
+    model = mean_of_two(release.network.classes)
     for prefix, network in (("first_", release.network), ("second_", release.second)):
         one = _graph(Release(cast(Network, network), {}, release.metadata))
         one = onnx.compose.add_prefix(one, prefix)
+        # The networks pad to multiples of different strides: their symbols for sides that are free
+        # mean different numbers, and onnxruntime shares memory where the symbols are equal.
+        for value in one.graph.value_info:
+            for dimension in value.type.tensor_type.shape.dim:
+                if dimension.dim_param not in ("", "batch"):
+                    dimension.dim_param = f"{prefix}{dimension.dim_param}"
         logits = f"{prefix}logits"
         model = onnx.compose.merge_models(one, model, [(logits, logits)], outputs=["logits"])
     inputs = model.graph.input  # each network has its own

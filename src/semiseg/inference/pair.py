@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from semiseg.core.errors import ConfigError
 from semiseg.inference.reading import Floats, Maps
 from semiseg.inference.scenes import segmenter
 from semiseg.inference.sliding import (
@@ -59,6 +60,22 @@ def release_segmenter(release: Release, device: str) -> Segmenter:
         segmenter(network, metadata.first_size),
         segmenter(second.to(device), metadata.second.size),
     )
+
+
+def require_one_size(release: Release) -> None:
+    """Refuse two networks that see an image at different sizes, which no exported graph expresses.
+
+    Raises:
+        ConfigError: the working sizes of the two networks differ.
+    """
+    second = release.metadata.second
+    if second is not None and second.size != second.first_size:
+        raise ConfigError(
+            "The model is the mean of two networks that see an image at different sizes "
+            f"({second.first_size} and {second.size} pixels), which this format cannot hold. Use "
+            "--format hub, train again without --second-scale, or let one network learn from the "
+            "model (semiseg train DATA --method distill --teacher RUN) and export that one."
+        )
 
 
 def pair_segmenter(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from semiseg.core.errors import ConfigError
 from semiseg.data.formats.band_image import AnyImage
-from semiseg.inference.onnx_graph import exportable, require_one_size, require_onnx, to_onnx
+from semiseg.inference.onnx_graph import exportable, require_onnx, to_onnx
 from semiseg.inference.scenes import segmenter
 from semiseg.model.metadata import ModelMetadata
 from semiseg.model.release import Release
@@ -157,13 +157,12 @@ def write_qgis(release: Release, path: Path) -> None:
     """Write a release as an ONNX file for Deepness and GeoDeep.
 
     Raises:
-        ConfigError: as `tiling_of`; or a package is missing, ONNX cannot express a part of the
-            network, or the release has two networks with different working sizes.
+        ConfigError: as `tiling_of`; or a package is missing, or ONNX cannot express a part of the
+            network.
     """
     require_onnx()
     import onnx
 
-    require_one_size(release)
     tile, metadata = tile_of(release), release.metadata
     side = tile.tiling.side
     example = torch.zeros(1, release.network.spec.channels, side, side)

@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.config.facts import Line
-from semiseg.config.feature_views import FeatureViews, drawn_views
+from semiseg.config.feature_views import FeatureViews, decoded_side, drawn_views
 from semiseg.config.network import NetworkConfig
 from semiseg.config.settings import decided
 from semiseg.config.sizing import crop_multiple, crop_of
@@ -164,12 +164,14 @@ def estimate_cost(
         counting.enter_context(counter)
         counting.enter_context(saved_tensors_hooks(saved.pack, saved.unpack))
         seconds, view_seconds = _step_seconds(small, data, place, module, counting)
-    points = [(float(_BATCH * crop**2), seconds)]
+    views, window = decided(config.network.feature_views), config.network.feature_window
+    side, whole_side = (decoded_side(one, window, views) for one in (crop, whole_crop))
+    points = [(float(_BATCH * side**2), seconds)]
     if seconds < _QUICK_STEP and crop < whole_crop:  # the part that does not grow counts
         large, _ = _step_seconds(small.replaced(crop=whole_crop), data, place, module)
-        points.append((float(_BATCH * whole_crop**2), large))
-    step = Line.through(*points).at(batch * whole_crop**2)
-    ratio = batch * whole_crop**2 / (_BATCH * crop**2)
+        points.append((float(_BATCH * whole_side**2), large))
+    step = Line.through(*points).at(batch * whole_side**2)
+    ratio = batch * whole_side**2 / (_BATCH * side**2)
     operations = counter.get_total_flops()
     devices = f" on {world} devices" if world > 1 else ""
     whole, images = (f"{n} + {n}" if data.unlabeled else f"{n}" for n in (batch, _BATCH))

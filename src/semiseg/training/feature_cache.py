@@ -61,6 +61,8 @@ class FeatureCache:
         views = self.batches.views._replace(fixed=agree(self.batches.views.fixed))
         self.batches.views = views
         if not views.fixed.labeled:
+            if self.settings.feature_window:
+                logger.info("no features are cached, so each step decodes whole views")
             return
         features = frozen_features(network, probe_image(views.crop, network.spec.channels))
         self._network, self._shapes = network, [f.shape[1:] for f in features]

@@ -22,12 +22,13 @@ def cut_windows(labeled: Labeled, side: int, unit: int, keys: Sequence[Key]) -> 
     Args:
         labeled: images with equal sides, with the maps of a wholly frozen encoder as features. The
             network pads images to a multiple of `unit`.
-        side: the side of the squares in pixels. It is rounded down to a multiple of `unit`.
+        side: the side of the squares in pixels, rounded down to a multiple of `unit` that is not 0.
         unit: the pixels at which squares begin: a multiple of the stride of each map.
         keys: the key of each image's draw.
 
     Returns:
-        The squares; the same batch if the images are no larger.
+        The squares; the same batch if the images are no larger. No square reaches into the pixels
+        after the last multiple of `unit`.
     """
     whole = labeled.image.shape[-1]
     side = max(unit, side // unit * unit)

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_MEASUREMENTS = 100
 """The file keeps so many, the newest ones."""
-_FORMAT = 2  # raise it when a measurement means something else
+_FORMAT = 3  # raise it when a measurement means something else
 _MAX_BYTES = 1_000_000  # no file of semiseg is larger
 _MAX_AGE = 3600.0  # seconds
 _LIBRARIES = (

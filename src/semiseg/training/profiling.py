@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 import torch
 
 from semiseg.config.facts import Facts, Line, Pace
-from semiseg.config.feature_views import choose_feature_views
+from semiseg.config.feature_views import choose_feature_views, decoded_side
 from semiseg.config.plan import RATES, workers_of
 from semiseg.config.settings import decided, unless_auto
 from semiseg.config.sizing import BATCH, crop_multiple, crop_of, largest_size
@@ -113,12 +113,15 @@ def _through(configs: Sequence[TrainConfig], trials: Sequence[_Trial], place: Pl
         place: the device.
     """
     crops = [decided(config.views.crop) for config in configs]
-    pixels = [decided(configs[0].schedule.batch) * crop**2 for crop in crops]
+    batch, network = decided(configs[0].schedule.batch), configs[0].network
+    pixels = [batch * crop**2 for crop in crops]
+    views = decided(network.feature_views)
+    decoded = [batch * decoded_side(crop, network.feature_window, views) ** 2 for crop in crops]
     sizes = [decided(config.views.size) ** 2 for config in configs]
     timed = [(crop**2, t.view) for crop, t in zip(crops, trials, strict=True) if t.view is not None]
     peaks = list(zip(pixels, [trial.memory for trial in trials], strict=True))
     return Measurement.of(
-        step=Line.through(*zip(pixels, [trial.step for trial in trials], strict=True)),
+        step=Line.through(*zip(decoded, [trial.step for trial in trials], strict=True)),
         validation=Line.through(*zip(sizes, [trial.validation for trial in trials], strict=True)),
         memory=Line.through(*peaks) if place.kind == "cuda" else None,
         view=Line.through(*timed) if timed else None,

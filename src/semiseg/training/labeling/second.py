@@ -9,7 +9,7 @@ precision and at stride 4, for each labeling that follows, and after a kill.
 
 They are those of one view, at the working size of the second network. It may be larger than that of
 the first network, so both are enlarged before they are averaged. The first network has mirrored
-views at several scales; each of them here would take about as long as the training of the network.
+views at several scales, which would take too long here: a view of a vision transformer costs more.
 """
 
 from __future__ import annotations
