@@ -250,6 +250,8 @@ def test_scores_and_report_are_those_of_the_pair(run: Path, tiny_folder: Path) -
     assert "scales their short side to 48 pixels" in card
     assert "For its second network it scales the short side to 72 pixels" in card
     assert scores.adjustment.without is None
+    with pytest.raises(ConfigError, match="no prototypes: it is the mean of two networks"):
+        semiseg.predict(run, tiny_folder / "val", out=run.parent / "masks", reliability=True)
     middle = semiseg.load(stage_folder(run, 2), "cpu").metadata
     assert middle.second is None  # only the run itself releases both
 

@@ -281,10 +281,12 @@ def _check(model: Predictor, settings: PredictSettings) -> None:
     """Refuse settings that the model cannot serve."""
     run = settings.run
     if settings.reliability and not model.two_spaces:
+        why = f"its method is {model.metadata.method or 'another one'}"
+        if model.metadata.second is not None:
+            why = "it is the mean of two networks"
         raise ConfigError(
             f"--reliability compares the logits with the nearest prototype, but {run} has no "
-            f"prototypes: its method is {model.metadata.method or 'another one'}. Use "
-            "--confidence, or a model of css."
+            f"prototypes: {why}. Use --confidence, or a model of css."
         )
     classes = model.classes
     if classes.needs_16_bits:

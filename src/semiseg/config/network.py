@@ -93,8 +93,9 @@ class NetworkConfig(Settings):
     images together have as many views as all labeled ones, but each has at least 2."""
     feature_window: Count = 0
     """The side, in pixels, of the random part of a cached view that a step decodes; 0 decodes the
-    whole view. The encoder still sees the whole view. Only a training on labeled images with
-    `--encoder-training head` has such parts, and only if it caches features."""
+    whole view. The encoder still sees the whole view. It needs `--encoder-training head` and a
+    method that uses labeled images alone, such as `supervised`. Where no features are cached, as by
+    default on a GPU, it has no effect."""
     feature_disk: Positive = 10.0
     """The gigabytes that cached features may take on the disk, those of all trainings together."""
 

@@ -68,9 +68,9 @@ class StagedSettings(StoredLabelSettings):
     scale, and 8 at least), and a step decodes a random part of a view, of 224 pixels."""
     second_released: bool = False
     """Release both networks as one model, whose probabilities are the mean of theirs. A prediction
-    takes as long as with both. If the mean is worse on `val` by more than one standard error than
-    the network of the last stage, that one is released alone. If stage 1 is better than this choice
-    by more than one standard error, stage 1 is released."""
+    takes the time of both together. If the mean is worse on `val` by more than one standard error
+    than the network of the last stage, that one is released alone. If stage 1 is better than this
+    choice by more than one standard error, stage 1 is released."""
 
     @property
     def shares_of_stages(self) -> tuple[float, ...]:
