@@ -92,7 +92,7 @@ def _seconds_between(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes
     crop = crop_of(size, crop_multiple(facts.second.patch))
     filling = 0.0 if pace.second.view is None else pace.second.view.at(crop**2)
     others = images.times(pace.second.validation.at(size**2))
-    views = views_of_second(second.scale)
+    views = views_of_second(second.scale, facts.device)
     return seconds.plus(others).plus(Between(views * facts.labeled * filling))
 
 
@@ -102,7 +102,7 @@ def _second_step(config: TrainConfig, facts: Facts, pace: Pace, sizes: Sizes) ->
     if pace.second is None or facts.second is None or second is None:
         return 0.0
     crop = crop_of(second.size(sizes.size), crop_multiple(facts.second.patch))
-    views = views_of_second(second.scale) if facts.device == "cpu" else 0
+    views = views_of_second(second.scale, facts.device)
     side = decoded_side(crop, WINDOW_OF_SECOND, views)
     step = pace.second.step.at(sizes.batch * side**2)
     return second.share * config.schedule.accumulate * step

@@ -41,19 +41,24 @@ class FeatureViews(NamedTuple):
         return self.labeled * labeled + (1 + strong) * self.unlabeled * unlabeled
 
 
-def views_of_second(scale: float) -> int:
-    """The views of each labeled image for a second network whose features run on a CPU.
+def views_of_second(scale: float, device: str) -> int:
+    """The cached views of each labeled image for a second network; 0 on other devices than a CPU.
 
     A view costs the square of the scale. With fewer views of larger images, the features take as
     long as those at the working size of the training, up to a scale of 2.
 
     Args:
         scale: its working size, as a factor on that of the training.
+        device: `cpu`, `cuda` or `mps`.
 
     Example:
-        >>> [views_of_second(scale) for scale in (0.5, 1.0, 1.5, 2.0, 3.0)]
+        >>> [views_of_second(scale, "cpu") for scale in (0.5, 1.0, 1.5, 2.0, 3.0)]
         [32, 32, 14, 8, 8]
+        >>> views_of_second(1.0, "cuda")
+        0
     """
+    if device != "cpu":
+        return 0
     return max(_MIN_VIEWS_OF_SECOND, min(AUTO_VIEWS, round(AUTO_VIEWS / scale**2)))
 
 

@@ -2,7 +2,7 @@
 
 With cached features, the decoder takes nearly all of a step, and it takes as long as its image is
 large. A part of a view needs no features of its own: it is cut from the view's image, mask and
-features alike. So the encoder sees large images, and a step takes as long as with small ones.
+features alike. So the encoder sees large images, and the decoder small ones.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def cut_windows(labeled: Labeled, side: int, unit: int, keys: Sequence[Key]) -> 
     def cut(maps: Tensor) -> Tensor:
         """The squares of maps with any stride, `(B, ..., h, w)`."""
         stride = 1 if maps.shape[-1] == whole else -(-whole // unit) * unit // maps.shape[-1]
-        n = side // stride
+        cells = side // stride
         squares = []
         for one, corner in zip(maps, corners, strict=True):
             top, left = (int(pixels) // stride for pixels in corner)
-            squares.append(one[..., top : top + n, left : left + n])
+            squares.append(one[..., top : top + cells, left : left + cells])
         stacked = torch.stack(squares)
         if stacked.dim() == 4:  # as features are stored
             return stacked.contiguous(memory_format=torch.channels_last)

@@ -51,7 +51,7 @@ def second_config(config: TrainConfig, device: str) -> TrainConfig | None:
         return None
     patch = plain_vit_patch(second.encoder)
     rate, encoder_rate = rates(config.optimizer.optimizer, patch, _PART)
-    views = views_of_second(second.scale) if device == "cpu" else 0
+    views = views_of_second(second.scale, device)
     size = second.size(decided(config.views.size))
     return with_method(config, "supervised").replaced(
         encoder=second.encoder,
